@@ -1,0 +1,70 @@
+//! What time it is: the only place that reads a clock.
+//!
+//! Two clocks are read together because each lies in its own way. The steady one stops while a
+//! laptop is suspended; the wall clock jumps when somebody sets it. Whoever asks "has this
+//! expired?" believes whichever of the two says yes.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+/// One reading of both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Never goes back; stops during a suspension. Follows tokio's paused clock in tests.
+    pub steady: Instant,
+    /// The calendar's time.
+    pub wall: SystemTime,
+}
+
+/// Where the time comes from.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The machine's clocks.
+    #[default]
+    System,
+    /// A calendar that moves with tokio's (possibly paused) clock from a fixed start.
+    Anchored {
+        /// The steady time that `wall` belongs to.
+        steady: Instant,
+        /// The calendar's time at `steady`.
+        wall: SystemTime,
+    },
+}
+
+impl Clock {
+    /// A clock whose calendar starts at `wall` now and moves with tokio's clock from there.
+    pub fn anchored(wall: SystemTime) -> Self {
+        Self::Anchored { steady: Instant::now(), wall }
+    }
+
+    /// Reads both clocks.
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
+    pub fn now(&self) -> Now {
+        let steady = Instant::now();
+        let wall = match self {
+            Self::System => SystemTime::now(),
+            Self::Anchored { steady: start, wall } => *wall + (steady - *start),
+        };
+        Now { steady, wall }
+    }
+}
+
+impl Now {
+    /// Both clocks moved on by `by`.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        Self { steady: self.steady + by, wall: self.wall + by }
+    }
+
+    /// True where either clock has reached `moment`.
+    pub fn has_reached(self, moment: Self) -> bool {
+        self.steady >= moment.steady || self.wall >= moment.wall
+    }
+
+    /// How long until `moment`, by whichever clock gets there first; nought where it has passed.
+    pub fn until(self, moment: Self) -> Duration {
+        let by_wall = moment.wall.duration_since(self.wall).unwrap_or_default();
+        moment.steady.saturating_duration_since(self.steady).min(by_wall)
+    }
+}

@@ -1,0 +1,14 @@
+//! What is counted.
+
+use std::time::SystemTime;
+
+/// Counters of token requests and the gauges that belong to them.
+///
+/// A trait so that the keeper needs no registry and tests can listen.
+pub trait TokenObserver: Send + Sync + 'static {
+    /// One token request ended. `grant` is the `grant_type`; `outcome` is `ok`, `refused`,
+    /// `rate_limited`, `unreachable` or `unusable`.
+    fn token_request(&self, grant: &'static str, outcome: &'static str);
+    /// A token was obtained at `at` that its issuer says is good until `expires_at`.
+    fn token_obtained(&self, at: SystemTime, expires_at: SystemTime);
+}
