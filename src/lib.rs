@@ -11,6 +11,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod http1;
 pub mod log;
 pub mod message;
 pub mod metrics;
