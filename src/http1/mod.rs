@@ -15,6 +15,7 @@ mod framing;
 mod outbox;
 mod parse;
 mod reader;
+mod tunnel;
 
 pub use buffer::Buffer;
 pub use chunked::{Chunked, Step};
@@ -22,3 +23,4 @@ pub use framing::{FramingError, ResponseFraming, keeps_alive, request_framing, r
 pub use outbox::Outbox;
 pub use parse::{HeadError, PREFACE, parse_request, parse_response, parse_trailers};
 pub use reader::{Body, ReadError, Reader};
+pub use tunnel::{Tunnel, TunnelIo};

@@ -317,7 +317,10 @@ mod tests {
         assert_eq!(parse_response(b"HTTP/1.1 204\r\n\r\n", &mut 0, 999, &mut head), Ok(Some(16)));
         assert_eq!(head.status, 204);
         assert_eq!(parse_response(b"SSH-2.0", &mut 0, 999, &mut head), Err(HeadError::StartLine));
-        assert_eq!(parse_response(b"HTTP/1.1 20x OK\r\n\r\n", &mut 0, 999, &mut head), Err(HeadError::StartLine));
+        assert_eq!(
+            parse_response(b"HTTP/1.1 20x OK\r\n\r\n", &mut 0, 999, &mut head),
+            Err(HeadError::StartLine)
+        );
     }
 
     proptest! {

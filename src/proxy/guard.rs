@@ -101,12 +101,22 @@ pub fn allowed_origin<'a>(head: &'a RequestHead, settings: &Settings) -> Option<
     settings.allows(origin).then_some(origin)
 }
 
+/// The authority that an admitted request addressed, where it named one.
+pub fn authority_of(head: &RequestHead) -> Option<&[u8]> {
+    match form(&head.method, &head.target) {
+        Ok(Form::Absolute { authority, .. }) => Some(authority),
+        _ => host_of(head).ok().flatten(),
+    }
+}
+
 /// RFC 9112 section 3.2: exactly one `Host`; HTTP/1.0 may do without, as no browser does.
 fn host_of(head: &RequestHead) -> Result<Option<&[u8]>, Refusal> {
     let host = head.fields.only(b"Host").map_err(|_| Refusal::Host)?;
     match (head.version, &head.authority, host) {
         (Version::Http2, Some(authority), _) => Ok(Some(authority)),
-        (Version::Http2, None, Some(host)) | (Version::Http10 | Version::Http11, _, Some(host)) => Ok(Some(host)),
+        (Version::Http2, None, Some(host)) | (Version::Http10 | Version::Http11, _, Some(host)) => {
+            Ok(Some(host))
+        }
         (Version::Http10, _, None) => Ok(None),
         (Version::Http11 | Version::Http2, _, None) => Err(Refusal::Host),
     }
@@ -155,9 +165,7 @@ impl Settings {
         }
         match &self.hosts {
             AllowedHosts::Any => true,
-            AllowedHosts::Names(names) => {
-                names.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(host))
-            }
+            AllowedHosts::Names(names) => names.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(host)),
         }
     }
 
@@ -169,9 +177,7 @@ impl Settings {
         };
         let host = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host);
         let port = port.unwrap_or(if secure { 443 } else { 80 });
-        secure == *upstream_secure
-            && host.eq_ignore_ascii_case(upstream.as_bytes())
-            && port == *upstream_port
+        secure == *upstream_secure && host.eq_ignore_ascii_case(upstream.as_bytes()) && port == *upstream_port
     }
 
     fn allows(&self, origin: &[u8]) -> bool {
@@ -224,15 +230,38 @@ mod tests {
     #[test]
     fn hosts() {
         for host in [
-            "localhost", "LOCALHOST:1", "localhost.", "localhost.:80", "127.0.0.1", "127.9.9.9:8080", "[::1]",
-            "[::1]:8080", "192.0.2.7:1", "proxy.internal", "Proxy.Internal:8080",
+            "localhost",
+            "LOCALHOST:1",
+            "localhost.",
+            "localhost.:80",
+            "127.0.0.1",
+            "127.9.9.9:8080",
+            "[::1]",
+            "[::1]:8080",
+            "192.0.2.7:1",
+            "proxy.internal",
+            "Proxy.Internal:8080",
         ] {
             assert_eq!(judge("/", &[("Host", host)]), None, "{host}");
         }
         for host in [
-            "", "example.com", "localhost.example.com", "localhost@example.com", "127.0.0.1.nip.io", "127.1",
-            "2130706433", "0x7f.0.0.1", "0177.0.0.1", "::1", "[::ffff:127.0.0.1]", "0.0.0.0", "localhost:x",
-            "localhost, example.com", "api.example", "192.0.2.8", "localhost..",
+            "",
+            "example.com",
+            "localhost.example.com",
+            "localhost@example.com",
+            "127.0.0.1.nip.io",
+            "127.1",
+            "2130706433",
+            "0x7f.0.0.1",
+            "0177.0.0.1",
+            "::1",
+            "[::ffff:127.0.0.1]",
+            "0.0.0.0",
+            "localhost:x",
+            "localhost, example.com",
+            "api.example",
+            "192.0.2.8",
+            "localhost..",
         ] {
             assert_eq!(judge("/", &[("Host", host)]), Some(Refusal::WrongHost), "{host}");
         }
@@ -248,9 +277,9 @@ mod tests {
         assert_eq!(judge("http://localhost:8080/x", &[("Host", "example.com")]), None);
         assert_eq!(judge("https://api.example/x", &evil), None);
         assert_eq!(judge("https://API.example:443/x", &evil), None);
-        for target in [
-            "http://api.example/x", "https://api.example:444/", "http://example.com/", "https://localhost/",
-        ] {
+        for target in
+            ["http://api.example/x", "https://api.example:444/", "http://example.com/", "https://localhost/"]
+        {
             assert_eq!(judge(target, &evil), Some(Refusal::WrongHost), "{target}");
         }
     }

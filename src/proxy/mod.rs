@@ -1,1 +1,18 @@
-//! To be written.
+//! What happens between a request's arrival and its answer.
+//!
+//! [`exchange`](Proxy::exchange) is the walk; everything it decides is decided by its pure
+//! siblings: `guard` (may it?), `target` (where to?), `fields` (with what?), `retry` (again?),
+//! `problem` (what do we say ourselves?). `replay` remembers what was sent.
+
+mod exchange;
+mod failure;
+pub mod fields;
+pub mod guard;
+pub mod problem;
+pub mod replay;
+mod reply;
+pub mod retry;
+pub mod target;
+
+pub use exchange::{Base, Proxy, Settings};
+pub use reply::Reply;

@@ -71,6 +71,17 @@ pub enum Reason {
     Connection,
 }
 
+impl Reason {
+    /// Its place in [`crate::metrics::RESENDS`].
+    pub fn index(self) -> usize {
+        match self {
+            Self::Unauthorized => 0,
+            Self::RateLimited => 1,
+            Self::Connection => 2,
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -145,11 +156,16 @@ mod tests {
                         for waited in [secs(0), secs(2), secs(30)] {
                             for replayable in [false, true] {
                                 for idempotent in [false, true] {
-                                    let so_far =
-                                        SoFar { unauthorized, rate_limited, connection: 0, waited };
+                                    let so_far = SoFar { unauthorized, rate_limited, connection: 0, waited };
                                     let facts = Facts { replayable, idempotent };
                                     let seen = Seen::Answer { status, retry_after };
-                                    check_answer(status, retry_after, so_far, facts, decide(seen, so_far, facts, RULES, 1.0));
+                                    check_answer(
+                                        status,
+                                        retry_after,
+                                        so_far,
+                                        facts,
+                                        decide(seen, so_far, facts, RULES, 1.0),
+                                    );
                                 }
                             }
                         }
@@ -159,7 +175,13 @@ mod tests {
         }
     }
 
-    fn check_answer(status: u16, retry_after: Option<Duration>, so_far: SoFar, facts: Facts, verdict: Verdict) {
+    fn check_answer(
+        status: u16,
+        retry_after: Option<Duration>,
+        so_far: SoFar,
+        facts: Facts,
+        verdict: Verdict,
+    ) {
         match verdict {
             Verdict::RenewAndResend => {
                 assert!(status == 401 && so_far.unauthorized == 0 && facts.replayable);

@@ -110,7 +110,8 @@ mod tests {
             ("HTTP://a:1/x//y", false, "a:1", "/x//y"),
             ("https://[::1]:2?q", true, "[::1]:2", "/?q"),
         ] {
-            let Ok(Form::Absolute { secure: s, authority: a, path: p }) = form(&get, target.as_bytes()) else {
+            let Ok(Form::Absolute { secure: s, authority: a, path: p }) = form(&get, target.as_bytes())
+            else {
                 panic!("{target}");
             };
             assert_eq!((s, a, &*p), (secure, authority.as_bytes(), path.as_bytes()));

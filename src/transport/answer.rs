@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::failure::{Failure, FailureKind};
@@ -11,7 +10,7 @@ use super::h1::Http1Connection;
 use super::h2::{Http2Connection, Http2Exchange};
 use super::pool::Pool;
 use super::{Outgoing, Settings};
-use crate::http1::Buffer;
+use crate::http1::Tunnel;
 use crate::message::{Content, Fields, Framing, Next, ResponseHead};
 
 /// One exchange with the upstream whose request has begun to leave.
@@ -25,18 +24,6 @@ enum Carrier {
     Http1 { connection: Option<Box<Http1Connection>>, pool: Arc<Pool> },
     Http2(Box<Http2Exchange>),
 }
-
-/// The two byte streams that are left after a 101.
-pub struct Tunnel {
-    /// The upstream's side.
-    pub io: Box<dyn TunnelIo>,
-    /// What the upstream has said already.
-    pub read: Buffer,
-}
-
-/// A byte stream.
-pub trait TunnelIo: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> TunnelIo for T {}
 
 impl Answer {
     pub(super) fn over_http1<O: Outgoing, C: Content>(
@@ -73,7 +60,7 @@ impl Answer {
     }
 
     /// True where the whole request is out, or will never be.
-    pub(super) fn is_uploaded(&self) -> bool {
+    pub fn is_uploaded(&self) -> bool {
         match &self.0 {
             Carrier::Http1 { connection: Some(connection), .. } => connection.is_uploaded(),
             Carrier::Http1 { connection: None, .. } => true,

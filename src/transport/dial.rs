@@ -17,12 +17,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
+use super::Settings;
 use super::failure::{Failure, FailureKind};
 use super::h1::Http1Connection;
 use super::h2::Http2Connection;
 use super::io::UpstreamIo;
 use super::tls::TlsError;
-use super::Settings;
 use crate::http1::parse_response;
 use crate::message::ResponseHead;
 
@@ -185,7 +185,10 @@ impl ForwardProxy {
                 .await
                 .map_err(refused)?;
             let Some(byte) = into.filled().first() else {
-                return Err(refused(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection")));
+                return Err(refused(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "it closed the connection",
+                )));
             };
             answer.push(*byte);
             let parsed = parse_response(&answer, &mut scanned, TUNNEL_ANSWER_LIMIT, &mut head)

@@ -10,8 +10,8 @@ use super::failure::{Delivered, Failure, FailureKind};
 use super::io::UpstreamIo;
 use super::upload::Upload;
 use crate::http1::{
-    Body, Buffer, Chunked, HeadError, Outbox, ReadError, Reader, ResponseFraming, keeps_alive, parse_response,
-    response_framing,
+    Body, Buffer, Chunked, HeadError, Outbox, ReadError, Reader, ResponseFraming, keeps_alive,
+    parse_response, response_framing,
 };
 use crate::message::{Content, ContentError, Fields, Framing, Next, ResponseHead, Version};
 
@@ -96,12 +96,8 @@ impl Http1Connection {
     ) -> Poll<Result<(), Failure>> {
         loop {
             self.drive_client(cx, content)?;
-            let parsed = parse_response(
-                self.reader.buffer.filled(),
-                &mut self.scanned,
-                HEAD_LIMIT,
-                &mut self.head,
-            );
+            let parsed =
+                parse_response(self.reader.buffer.filled(), &mut self.scanned, HEAD_LIMIT, &mut self.head);
             match parsed {
                 Ok(Some(length)) => {
                     self.reader.buffer.consume(length);
@@ -130,12 +126,12 @@ impl Http1Connection {
         self.drive_client(cx, content).map_err(Failure::after_the_head)?;
         match ready!(self.reader.poll_next(&mut self.io, cx)) {
             Ok(next) => Poll::Ready(Ok(next)),
-            Err(ContentError::Gone(source)) => Poll::Ready(Err(self
-                .fail(FailureKind::Closed, source)
-                .after_the_head())),
-            Err(error @ ContentError::Malformed(_)) => Poll::Ready(Err(self
-                .fail(FailureKind::Malformed, Some(Box::new(error)))
-                .after_the_head())),
+            Err(ContentError::Gone(source)) => {
+                Poll::Ready(Err(self.fail(FailureKind::Closed, source).after_the_head()))
+            }
+            Err(error @ ContentError::Malformed(_)) => {
+                Poll::Ready(Err(self.fail(FailureKind::Malformed, Some(Box::new(error))).after_the_head()))
+            }
         }
     }
 
@@ -224,8 +220,7 @@ impl Http1Connection {
     }
 
     fn malformed(&self, error: HeadError) -> Failure {
-        let kind =
-            if error == HeadError::TooLarge { FailureKind::TooLarge } else { FailureKind::Malformed };
+        let kind = if error == HeadError::TooLarge { FailureKind::TooLarge } else { FailureKind::Malformed };
         self.fail(kind, Some(Box::new(error)))
     }
 }

@@ -1,8 +1,8 @@
 //! HTTP/2 to the upstream: one connection, many streams.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -296,7 +296,8 @@ impl Http2Exchange {
 
     /// RFC 9113 section 8.7: a refused stream, or one beyond a GOAWAY, was not processed.
     fn failure(&self, error: h2::Error) -> Failure {
-        let unprocessed = error.reason() == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote());
+        let unprocessed =
+            error.reason() == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote());
         let delivered = if unprocessed { Delivered::Nothing } else { Delivered::Maybe };
         Failure::on_the_way(kind_of(&error), delivered, self.reused, Some(Box::new(error)))
     }
@@ -305,7 +306,8 @@ impl Http2Exchange {
 impl Drop for Http2Exchange {
     fn drop(&mut self) {
         if self.state.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
-            *self.state.quiet_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+            *self.state.quiet_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                Instant::now();
         }
     }
 }

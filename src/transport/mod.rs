@@ -26,7 +26,7 @@ use http::Method;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-pub use answer::{Answer, Tunnel};
+pub use answer::Answer;
 pub use failure::{Delivered, Failure, FailureKind};
 
 use crate::message::{Content, FieldSink, Version};
@@ -189,7 +189,9 @@ impl Transport {
             drop(turn);
             return self.dial_now(false).await;
         }
-        if reuse == Reuse::Allowed && let Some(connection) = pool.share_http2() {
+        if reuse == Reuse::Allowed
+            && let Some(connection) = pool.share_http2()
+        {
             return Ok(Dialed::Http2(connection));
         }
         self.dial_now(false).await
@@ -208,9 +210,7 @@ impl Transport {
                 }
                 Dialed::Http1(connection)
             }
-            dial::Fresh::Http2(io) => {
-                Dialed::Http2(self.shared.pool.add_http2(h2::handshake(io).await?))
-            }
+            dial::Fresh::Http2(io) => Dialed::Http2(self.shared.pool.add_http2(h2::handshake(io).await?)),
         })
     }
 }

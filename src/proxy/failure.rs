@@ -1,0 +1,118 @@
+//! Failures of the layers below, as problems for the client. What each is for the log is said here
+//! too, once.
+
+use std::error::Error;
+use std::io;
+
+use super::exchange::Refused;
+use super::guard::Refusal;
+use super::problem::{Problem, ProblemKind};
+use crate::message::RequestHead;
+use crate::oauth::Unavailable;
+use crate::transport::{Failure, FailureKind};
+
+/// A request that the guard turned away.
+pub(super) fn not_admitted(refusal: Refusal, head: &RequestHead) -> Refused {
+    let (kind, detail) = match refusal {
+        Refusal::Connect => (ProblemKind::Connect, String::new()),
+        Refusal::Asterisk => (ProblemKind::Asterisk, String::new()),
+        Refusal::Target => (
+            ProblemKind::Malformed,
+            "The request target is neither a path nor an http or https address.".to_owned(),
+        ),
+        Refusal::Host => (ProblemKind::Malformed, "There must be exactly one Host field.".to_owned()),
+        Refusal::WrongHost => (ProblemKind::WrongHost, host_detail(head)),
+        Refusal::Origin => (ProblemKind::Origin, origin_detail(head)),
+        Refusal::CrossSite => (
+            ProblemKind::Origin,
+            "A web page of another site sent this request, without saying which.".to_owned(),
+        ),
+    };
+    tracing::debug!(status = kind.status(), ?refusal, "request not admitted");
+    Problem::new(kind, detail).into()
+}
+
+fn host_detail(head: &RequestHead) -> String {
+    let host = super::guard::authority_of(head).unwrap_or_default();
+    format!("The request is for `{}`, and this proxy does not answer to that name.", shown(host))
+}
+
+fn origin_detail(head: &RequestHead) -> String {
+    let origins: Vec<String> = head.fields.all(b"Origin").map(shown).collect();
+    format!("The request comes from a web page of `{}`.", origins.join("` and `"))
+}
+
+/// Text from a client, made safe to show: bounded, and without control characters.
+fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes.get(..200).unwrap_or(bytes));
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// A failed attempt that is not repeated.
+pub(super) fn refused(failure: &Failure) -> Refused {
+    let kind = match failure.kind {
+        FailureKind::ClientGone => return Refused::Gone,
+        FailureKind::ClientMalformed => ProblemKind::Malformed,
+        FailureKind::Resolve => ProblemKind::UpstreamName,
+        FailureKind::Connect => ProblemKind::UpstreamUnreachable,
+        FailureKind::ConnectTimeout => ProblemKind::ConnectTimeout,
+        FailureKind::ForwardProxy => ProblemKind::ForwardProxy,
+        FailureKind::Certificate => ProblemKind::UpstreamCertificate,
+        FailureKind::Tls => ProblemKind::UpstreamTls,
+        FailureKind::Closed => ProblemKind::UpstreamClosed,
+        FailureKind::Malformed => ProblemKind::UpstreamMalformed,
+        FailureKind::TooLarge => ProblemKind::UpstreamHeaderSize,
+        FailureKind::ResponseTimeout => ProblemKind::ResponseTimeout,
+    };
+    let detail = chain(failure);
+    tracing::warn!(status = kind.status(), error = %detail, "request failed");
+    let mut problem = Problem::new(kind, detail);
+    if failure.kind == FailureKind::Connect && is_refusal(failure) {
+        problem = problem.hint(
+            "Nothing listens at the upstream's address: check CXONE_BASE_URL (host and port), and that the service is up.",
+        );
+    }
+    problem.into()
+}
+
+/// No token to send the request with.
+pub(super) fn no_token(unavailable: &Unavailable) -> Problem {
+    let kind = if unavailable.why.needs_mending() {
+        ProblemKind::TokenRefused
+    } else {
+        ProblemKind::TokenUnavailable
+    };
+    // The keeper logs what happened to each token request; here it would be repeated for each
+    // request that waits.
+    tracing::debug!(status = kind.status(), why = %unavailable.why, "no token");
+    let problem = Problem::new(kind, sentence(&unavailable.why.to_string())).hint(unavailable.why.hint());
+    if kind == ProblemKind::TokenUnavailable { problem.retry_after(unavailable.retry_after) } else { problem }
+}
+
+fn is_refusal(failure: &Failure) -> bool {
+    failure
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// The chain of causes in one sentence.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    sentence(&text)
+}
+
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", characters.as_str().trim_end_matches('.'))
+}

@@ -1,0 +1,481 @@
+//! Which fields pass, and how they leave (RFC 9110 section 7.6). Pure.
+//!
+//! Every attempt's section is written anew from the client's, never patched from the last one. A
+//! field may be repeated: whatever is decided here is decided for each of its lines.
+
+use crate::message::{FieldSink, Fields, RequestHead, ResponseHead, Version, list_members};
+
+use super::target::{split_authority, strip_scheme};
+
+/// Which messages get a `Via` field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// Responses.
+    Response,
+    /// Requests and responses.
+    Both,
+    /// None.
+    Off,
+}
+
+/// Our name in `Via`, `Proxy-Status` and, with more behind it, `CDN-Loop`.
+pub const PSEUDONYM: &str = "cxone-proxy";
+
+/// Fields whose lines do not simply pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Host,
+    Authorization,
+    Connection,
+    /// Concerns one connection only and never passes.
+    HopByHop,
+    Te,
+    Upgrade,
+    ContentLength,
+    Expect,
+    Location,
+    SetCookie,
+    AllowOrigin,
+    Other,
+}
+
+fn known(name: &[u8]) -> Known {
+    const BY_NAME: [(&[u8], Known); 20] = [
+        (b"te", Known::Te),
+        (b"host", Known::Host),
+        (b"expect", Known::Expect),
+        (b"upgrade", Known::Upgrade),
+        (b"location", Known::Location),
+        (b"connection", Known::Connection),
+        (b"keep-alive", Known::HopByHop),
+        (b"set-cookie", Known::SetCookie),
+        (b"authorization", Known::Authorization),
+        (b"content-length", Known::ContentLength),
+        (b"http2-settings", Known::HopByHop),
+        (b"content-location", Known::Location),
+        (b"proxy-connection", Known::HopByHop),
+        (b"transfer-encoding", Known::HopByHop),
+        (b"proxy-authenticate", Known::HopByHop),
+        (b"proxy-authorization", Known::HopByHop),
+        (b"proxy-authentication-info", Known::HopByHop),
+        (b"access-control-allow-origin", Known::AllowOrigin),
+        (b"access-control-allow-credentials", Known::AllowOrigin),
+        (b"access-control-expose-headers", Known::AllowOrigin),
+    ];
+    BY_NAME
+        .iter()
+        .find(|(own, _)| own.len() == name.len() && own.eq_ignore_ascii_case(name))
+        .map_or(Known::Other, |(_, known)| *known)
+}
+
+/// The fields that `Connection` names as its own (RFC 9110 section 7.6.1), on however many lines.
+struct Nominated<'a> {
+    fields: &'a Fields,
+    any: bool,
+}
+
+impl<'a> Nominated<'a> {
+    fn of(fields: &'a Fields) -> Self {
+        let any = fields.all(b"Connection").flat_map(list_members).any(|member| {
+            !member.eq_ignore_ascii_case(b"keep-alive") && !member.eq_ignore_ascii_case(b"close")
+        });
+        Self { fields, any }
+    }
+
+    fn names(&self, name: &[u8]) -> bool {
+        self.any && self.fields.lists(b"Connection", name)
+    }
+}
+
+/// What a request gets beyond what the client sent.
+#[derive(Clone, Copy)]
+pub struct Additions<'a> {
+    /// The value of `Authorization`.
+    pub authorization: &'a [u8],
+    /// This process's member of `CDN-Loop` (RFC 8586).
+    pub loop_member: &'a [u8],
+    /// Where `Via` goes.
+    pub via: Via,
+    /// A WebSocket is asked for.
+    pub upgrades: bool,
+}
+
+/// Writes a request's fields for the upstream, without `Host` and `Transfer-Encoding`.
+pub fn outgoing(head: &RequestHead, additions: &Additions<'_>, to: Version, sink: &mut impl FieldSink) {
+    let nominated = Nominated::of(&head.fields);
+    let mut length_written = false;
+    for (name, value) in head.fields.iter() {
+        match known(name) {
+            Known::Host
+            | Known::Authorization
+            | Known::Connection
+            | Known::HopByHop
+            | Known::Upgrade
+            | Known::Te => {}
+            // An expectation is met by the proxy, when it starts to read the content.
+            Known::Expect if value.eq_ignore_ascii_case(b"100-continue") => {}
+            // Framing is not the client's to nominate away; equal repetitions become one.
+            Known::ContentLength if length_written => {}
+            Known::ContentLength => {
+                length_written = true;
+                sink.line(name, value);
+            }
+            Known::Expect | Known::Location | Known::SetCookie | Known::AllowOrigin | Known::Other => {
+                if !nominated.names(name) {
+                    sink.line(name, value);
+                }
+            }
+        }
+    }
+    if head.fields.lists(b"TE", b"trailers") {
+        sink.line(b"TE", b"trailers");
+    }
+    if additions.upgrades && to != Version::Http2 {
+        sink.line(b"Connection", b"Upgrade");
+        sink.line(b"Upgrade", b"websocket");
+    }
+    sink.line(b"Authorization", additions.authorization);
+    sink.line(b"CDN-Loop", additions.loop_member);
+    if additions.via == Via::Both {
+        sink.line(b"Via", &via(head.version));
+    }
+}
+
+/// True where a request has been through this very process before (RFC 8586 section 2).
+pub fn has_looped(head: &RequestHead, loop_member: &[u8]) -> bool {
+    head.fields.all(b"CDN-Loop").flat_map(list_members).any(|member| {
+        member.split(|byte| *byte == b';').next().is_some_and(|id| id.trim_ascii() == loop_member)
+    })
+}
+
+/// True where a request asks for a WebSocket over HTTP/1.1 (RFC 6455 section 4.1).
+pub fn asks_for_websocket(head: &RequestHead) -> bool {
+    head.version == Version::Http11
+        && head.method == http::Method::GET
+        && head.fields.lists(b"Upgrade", b"websocket")
+        && head.fields.lists(b"Connection", b"upgrade")
+}
+
+/// The trailer lines that may pass: trailers carry no framing, routing or credentials
+/// (RFC 9110 section 6.5.1). `None` where none is left.
+pub fn passing_trailers(trailers: &Fields) -> Option<Fields> {
+    let mut passing = Fields::default();
+    for (name, value) in trailers.iter() {
+        if matches!(known(name), Known::Other | Known::Expect) {
+            passing.line(name, value);
+        }
+    }
+    (!passing.is_empty()).then_some(passing)
+}
+
+/// What a response needs to know of the base URL and of what the client addressed.
+#[derive(Clone, Copy)]
+pub struct Addressed<'a> {
+    /// The upstream speaks https.
+    pub secure: bool,
+    /// The upstream's host, IPv6 without brackets.
+    pub host: &'a str,
+    /// The upstream's port.
+    pub port: u16,
+    /// The base URL's path without its trailing slash.
+    pub prefix: &'a [u8],
+    /// Host and port that the client addressed.
+    pub authority: &'a [u8],
+    /// The web origin to be allowed.
+    pub origin: Option<&'a [u8]>,
+    /// Where `Via` goes.
+    pub via: Via,
+    /// The content comes without a length, so none may be told.
+    pub drop_length: bool,
+}
+
+/// Writes a response's fields for the client, without those that concern the connection.
+pub fn incoming(head: &ResponseHead, addressed: &Addressed<'_>, sink: &mut impl FieldSink) {
+    let nominated = Nominated::of(&head.fields);
+    let mut length_written = false;
+    for (name, value) in head.fields.iter() {
+        match known(name) {
+            Known::Connection | Known::HopByHop | Known::Upgrade | Known::Te => {}
+            Known::ContentLength if length_written || addressed.drop_length => {}
+            Known::ContentLength => {
+                length_written = true;
+                sink.line(name, value);
+            }
+            Known::AllowOrigin if addressed.origin.is_some() => {}
+            _ if nominated.names(name) => {}
+            Known::Location => match local_location(value, addressed) {
+                Some(value) => sink.line(name, &value),
+                None => sink.line(name, value),
+            },
+            Known::SetCookie => match local_cookie(value, addressed.host) {
+                Some(value) => sink.line(name, &value),
+                None => sink.line(name, value),
+            },
+            Known::Host | Known::Authorization | Known::Expect | Known::AllowOrigin | Known::Other => {
+                sink.line(name, value);
+            }
+        }
+    }
+    if let Some(origin) = addressed.origin {
+        allow_origin(origin, sink);
+    }
+    if addressed.via != Via::Off {
+        sink.line(b"Via", &via(head.version));
+    }
+}
+
+/// Lets pages of `origin` read an answer (the Fetch standard's CORS protocol).
+pub fn allow_origin(origin: &[u8], sink: &mut impl FieldSink) {
+    sink.line(b"Access-Control-Allow-Origin", origin);
+    sink.line(b"Access-Control-Allow-Credentials", b"true");
+    sink.line(b"Access-Control-Expose-Headers", b"*");
+    sink.line(b"Vary", b"Origin");
+}
+
+fn via(version: Version) -> Vec<u8> {
+    [version.in_via(), b" ", PSEUDONYM.as_bytes()].concat()
+}
+
+/// `Location` and `Content-Location` that name the upstream, as the client can reach them: `None`
+/// where the value passes as it is.
+fn local_location(value: &[u8], addressed: &Addressed<'_>) -> Option<Vec<u8>> {
+    let origin = [b"http://", addressed.authority].concat();
+    let (rest, lead) = if let Some((secure, rest)) = strip_scheme(value) {
+        (strip_authority(rest, secure, addressed)?, origin.as_slice())
+    } else if let Some(rest) = value.strip_prefix(b"//") {
+        (strip_authority(rest, addressed.secure, addressed)?, origin.as_slice())
+    } else if value.starts_with(b"/") && !addressed.prefix.is_empty() {
+        (value, &b""[..])
+    } else {
+        return None;
+    };
+    let rest = strip_path_prefix(rest, addressed.prefix)?;
+    let slash: &[u8] =
+        if rest.starts_with(b"/") || (rest.is_empty() && !lead.is_empty()) { b"" } else { b"/" };
+    Some([lead, slash, rest].concat())
+}
+
+/// What follows the upstream's authority.
+fn strip_authority<'a>(rest: &'a [u8], secure: bool, addressed: &Addressed<'_>) -> Option<&'a [u8]> {
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    let (host, port) = split_authority(authority)?;
+    let host = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host);
+    let port = port.unwrap_or(if secure { 443 } else { 80 });
+    (secure == addressed.secure
+        && host.eq_ignore_ascii_case(addressed.host.as_bytes())
+        && port == addressed.port)
+        .then_some(rest)
+}
+
+/// What follows the prefix, where it ends at a path segment's end.
+fn strip_path_prefix<'a>(path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let rest = path.strip_prefix(prefix)?;
+    matches!(rest, [] | [b'/' | b'?' | b'#', ..]).then_some(rest)
+}
+
+/// `Set-Cookie` as a client of a plain local listener keeps it: `None` where it passes as it is.
+fn local_cookie(value: &[u8], host: &str) -> Option<Vec<u8>> {
+    let mut parts = value.split(|byte| *byte == b';');
+    let pair = parts.next()?;
+    let name = pair.trim_ascii_start();
+    if [&b"__Secure-"[..], b"__Host-"]
+        .iter()
+        .any(|prefix| name.get(..prefix.len()).is_some_and(|own| own.eq_ignore_ascii_case(prefix)))
+    {
+        return None;
+    }
+    let mut local = pair.to_vec();
+    for attribute in parts {
+        if !is_in_the_way(attribute, host) {
+            local.push(b';');
+            local.extend_from_slice(attribute);
+        }
+    }
+    (local != value).then_some(local)
+}
+
+/// True for a `Domain` that covers the upstream, for `Secure`, and for `SameSite=None`, which
+/// needs `Secure`.
+fn is_in_the_way(attribute: &[u8], host: &str) -> bool {
+    let mut halves = attribute.splitn(2, |byte| *byte == b'=');
+    let name = halves.next().unwrap_or_default().trim_ascii();
+    let value = halves.next().unwrap_or_default().trim_ascii();
+    if name.eq_ignore_ascii_case(b"secure") {
+        return true;
+    }
+    if name.eq_ignore_ascii_case(b"samesite") {
+        return value.eq_ignore_ascii_case(b"none");
+    }
+    if !name.eq_ignore_ascii_case(b"domain") {
+        return false;
+    }
+    let domain = value.strip_prefix(b".").unwrap_or(value);
+    let host = host.as_bytes();
+    let tail = host.len().checked_sub(domain.len()).and_then(|at| host.split_at_checked(at));
+    tail.is_some_and(|(before, tail)| {
+        tail.eq_ignore_ascii_case(domain) && (before.is_empty() || before.ends_with(b"."))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderMap;
+
+    fn request(lines: &[(&str, &str)]) -> RequestHead {
+        let mut head = RequestHead::default();
+        for (name, value) in lines {
+            head.fields.line(name.as_bytes(), value.as_bytes());
+        }
+        head
+    }
+
+    fn sent(lines: &[(&str, &str)]) -> String {
+        let additions = Additions {
+            authorization: b"Bearer t",
+            loop_member: b"cxone-proxy-1",
+            via: Via::Response,
+            upgrades: false,
+        };
+        let mut out = Vec::new();
+        outgoing(&request(lines), &additions, Version::Http11, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    const ADDED: &str = "Authorization: Bearer t\r\nCDN-Loop: cxone-proxy-1\r\n";
+
+    #[test]
+    fn end_to_end_fields_pass_in_order_and_case() {
+        let lines =
+            [("aCCept", "a"), ("X-A", "1"), ("x-a", "2"), ("Cookie", "c=\"d\""), ("X-Forwarded-For", "x")];
+        assert_eq!(
+            sent(&lines),
+            format!("aCCept: a\r\nX-A: 1\r\nx-a: 2\r\nCookie: c=\"d\"\r\nX-Forwarded-For: x\r\n{ADDED}")
+        );
+    }
+
+    #[test]
+    fn connection_specific_fields_do_not_pass_however_they_are_spelt() {
+        let lines = [
+            ("Host", "localhost"),
+            ("authorization", "Basic x"),
+            ("Connection", "close, X-One"),
+            ("CONNECTION", "x-two,TE"),
+            ("X-One", "1"),
+            ("x-TWO", "2"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Connection", "keep-alive"),
+            ("Proxy-Authorization", "Basic y"),
+            ("Transfer-Encoding", "chunked"),
+            ("Upgrade", "h2c"),
+            ("HTTP2-Settings", "AAMAAABkAAQAAP__"),
+            ("Expect", "100-Continue"),
+            ("TE", "gzip, trailers"),
+        ];
+        assert_eq!(sent(&lines), format!("TE: trailers\r\n{ADDED}"));
+    }
+
+    #[test]
+    fn framing_cannot_be_nominated_away() {
+        let lines = [("Connection", "content-length"), ("Content-Length", "5"), ("content-length", "5")];
+        assert_eq!(sent(&lines), format!("Content-Length: 5\r\n{ADDED}"));
+    }
+
+    #[test]
+    fn loops_are_found_by_the_whole_member() {
+        for (value, due) in [
+            ("cxone-proxy-1", true),
+            ("other; a=b, cxone-proxy-1 ; x", true),
+            ("cxone-proxy-12", false),
+            ("cxone-proxy-2", false),
+        ] {
+            assert_eq!(has_looped(&request(&[("CDN-Loop", value)]), b"cxone-proxy-1"), due, "{value}");
+        }
+    }
+
+    fn addressed(prefix: &str) -> Addressed<'_> {
+        Addressed {
+            secure: true,
+            host: "api.example.com",
+            port: 443,
+            prefix: prefix.as_bytes(),
+            authority: b"localhost:8080",
+            origin: None,
+            via: Via::Response,
+            drop_length: false,
+        }
+    }
+
+    #[test]
+    fn locations() {
+        for (prefix, value, due) in [
+            ("", "https://api.example.com/a//b?c#d", "http://localhost:8080/a//b?c#d"),
+            ("", "HTTPS://API.example.com:443/a", "http://localhost:8080/a"),
+            ("", "https://api.example.com", "http://localhost:8080"),
+            ("", "//api.example.com/a", "http://localhost:8080/a"),
+            ("", "http://api.example.com/a", "http://api.example.com/a"),
+            ("", "https://api.example.com:8443/a", "https://api.example.com:8443/a"),
+            ("", "https://api.example.com.evil/a", "https://api.example.com.evil/a"),
+            ("", "https://x@api.example.com/a", "https://x@api.example.com/a"),
+            ("", "/a", "/a"),
+            ("", "a/b", "a/b"),
+            ("/base", "https://api.example.com/base/a", "http://localhost:8080/a"),
+            ("/base", "https://api.example.com/base", "http://localhost:8080"),
+            ("/base", "https://api.example.com/base?x", "http://localhost:8080/?x"),
+            ("/base", "https://api.example.com/based", "https://api.example.com/based"),
+            ("/base", "https://api.example.com/other", "https://api.example.com/other"),
+            ("/base", "/base/a", "/a"),
+            ("/base", "/base", "/"),
+            ("/base", "/baseless", "/baseless"),
+            ("/base", "/other", "/other"),
+        ] {
+            let found = local_location(value.as_bytes(), &addressed(prefix)).unwrap_or_else(|| value.into());
+            assert_eq!(String::from_utf8(found).unwrap(), due, "{prefix} {value}");
+        }
+    }
+
+    #[test]
+    fn cookies() {
+        for (value, due) in [
+            ("a=b", "a=b"),
+            ("a=b; Path=/; Secure; HttpOnly", "a=b; Path=/; HttpOnly"),
+            ("a=b;secure;SameSite=None", "a=b"),
+            ("a=b; SameSite=Lax; Secure", "a=b; SameSite=Lax"),
+            ("a=b; Domain=api.example.com", "a=b"),
+            ("a=b; domain = .Example.com ; Max-Age=1", "a=b; Max-Age=1"),
+            ("a=b; Domain=ple.com", "a=b; Domain=ple.com"),
+            ("a=b; Domain=other.com", "a=b; Domain=other.com"),
+            ("__Secure-a=b; Secure", "__Secure-a=b; Secure"),
+            ("__Host-a=b; Secure; Path=/", "__Host-a=b; Secure; Path=/"),
+            ("a=__Host-b; Secure", "a=__Host-b"),
+        ] {
+            let found = local_cookie(value.as_bytes(), "api.example.com").unwrap_or_else(|| value.into());
+            assert_eq!(String::from_utf8(found).unwrap(), due, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_response_loses_what_concerned_its_connection_and_gains_via() {
+        let mut head = ResponseHead::default();
+        for (name, value) in [
+            ("Connection", "X-Gone"),
+            ("x-gone", "1"),
+            ("Keep-Alive", "5"),
+            ("Content-Length", "3"),
+            ("X-Kept", "a"),
+            ("x-kept", "b"),
+        ] {
+            head.fields.line(name.as_bytes(), value.as_bytes());
+        }
+        let mut out = Vec::new();
+        incoming(&head, &addressed(""), &mut out);
+        let due = "Content-Length: 3\r\nX-Kept: a\r\nx-kept: b\r\nVia: 1.1 cxone-proxy\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), due);
+        let mut map = HeaderMap::new();
+        let cors = Addressed { origin: Some(b"https://app.example"), drop_length: true, ..addressed("") };
+        incoming(&head, &cors, &mut map);
+        assert_eq!(map["access-control-allow-origin"], "https://app.example");
+        assert!(!map.contains_key("content-length"));
+    }
+}
