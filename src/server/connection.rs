@@ -1,0 +1,420 @@
+//! One HTTP/1 connection of a client: head, exchange, reply, and again.
+//!
+//! All of it is one task, and while requests come one after the other it registers no timer: one
+//! coarse timer per connection notices silence, and looks at what really happened when it fires.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::content::{ClientContent, Signals};
+use super::drain::{Drain, Phase};
+use super::io::{ReadHalf, Whole, WriteHalf};
+use super::{Limits, Reply, Service, Unreadable, http2, tunnel};
+use crate::http1::{
+    Body, Chunked, HeadError, Outbox, PREFACE, Reader, keeps_alive, parse_request, request_framing,
+};
+use crate::message::{Content, Empty, FieldSink, Framing, Next, RequestHead, Version};
+
+/// After so much silence a connection's buffers are worth more elsewhere.
+const SHED_AFTER: Duration = Duration::from_secs(2);
+/// How long, and for how many bytes, we listen to a client after a reply that ended the connection:
+/// closing at once would reset it, and the client might never see the reply.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 512 * 1024;
+
+/// Serves a connection to its end. Cancellation: the connection is closed.
+pub(super) async fn serve<S: Service>(
+    read: ReadHalf,
+    write: WriteHalf,
+    service: S,
+    limits: Limits,
+    drain: Drain,
+) {
+    let now = Instant::now();
+    let mut connection = Connection {
+        read,
+        write,
+        reader: Reader::default(),
+        outbox: Outbox::default(),
+        head: RequestHead::default(),
+        scanned: 0,
+        service,
+        limits,
+        since: now,
+        first: true,
+    };
+    let after = connection.run(&drain, now).await;
+    match after {
+        After::Close => {}
+        After::Linger => connection.linger().await,
+        After::Reset => connection.write.reset_on_close(),
+        After::Http2 => {
+            let Connection { read, write, reader, service, .. } = connection;
+            let io = Whole { read, write, first: reader.buffer };
+            Box::pin(http2::serve(io, service, limits, drain)).await;
+        }
+    }
+}
+
+struct Connection<S> {
+    read: ReadHalf,
+    write: WriteHalf,
+    reader: Reader,
+    outbox: Outbox,
+    head: RequestHead,
+    scanned: usize,
+    service: S,
+    limits: Limits,
+    /// Since when the connection has been idle, or the head has been arriving.
+    since: Instant,
+    /// No request has been read yet.
+    first: bool,
+}
+
+/// What the wait for a head ended with.
+enum Arrived {
+    Head,
+    Http2,
+    Unreadable(Unreadable),
+    /// Nothing more is to be expected, or wanted.
+    Nothing,
+}
+
+/// What is left to do with a connection.
+enum After {
+    Close,
+    Linger,
+    Reset,
+    Http2,
+}
+
+/// One reply has been sent.
+enum Replied {
+    Next,
+    Last,
+    Abandoned,
+    BrokenOff,
+}
+
+impl<S: Service> Connection<S> {
+    async fn run(&mut self, drain: &Drain, now: Instant) -> After {
+        let mut alarm = Alarm { at: now + self.limits.header_timeout };
+        let mut sleep = pin!(sleep_until(alarm.at));
+        let mut draining = pin!(drain.reached(Phase::Draining));
+        loop {
+            let arrived = std::future::poll_fn(|cx| {
+                self.poll_arrival(cx, &mut alarm, sleep.as_mut(), draining.as_mut())
+            });
+            let replied = match arrived.await {
+                Arrived::Nothing => return After::Close,
+                Arrived::Http2 => return After::Http2,
+                Arrived::Unreadable(why) => return self.refuse(why).await,
+                Arrived::Head => match request_framing(&self.head) {
+                    Ok(framing) => self.exchange(framing, drain).await,
+                    Err(error) => return self.refuse(Unreadable::Framing(error)).await,
+                },
+            };
+            match replied {
+                Ok(Replied::Next) => {}
+                Ok(Replied::Last) => return After::Linger,
+                Ok(Replied::BrokenOff) => return After::Reset,
+                Ok(Replied::Abandoned) | Err(_) => return After::Close,
+            }
+            self.first = false;
+            self.scanned = 0;
+            self.since = Instant::now();
+        }
+    }
+
+    fn poll_arrival(
+        &mut self,
+        cx: &mut Context<'_>,
+        alarm: &mut Alarm,
+        mut sleep: Pin<&mut Sleep>,
+        draining: Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<Arrived> {
+        loop {
+            if let Some(arrived) = self.look() {
+                return Poll::Ready(arrived);
+            }
+            let idle = self.reader.buffer.is_empty();
+            match self.reader.poll_more(&mut self.read, cx, self.limits.header_size + PREFACE.len()) {
+                Poll::Ready(Ok(())) => {
+                    if idle && !self.first {
+                        self.since = Instant::now();
+                    }
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Arrived::Nothing),
+                Poll::Pending => break,
+            }
+        }
+        let idle = self.reader.buffer.is_empty();
+        // What has begun to arrive is served, so this comes after the attempt to read.
+        if idle && draining.poll(cx).is_ready() {
+            return Poll::Ready(Arrived::Nothing);
+        }
+        let patience =
+            if idle && !self.first { self.limits.idle_timeout } else { self.limits.header_timeout };
+        let deadline = self.since + patience;
+        loop {
+            let due = if idle && self.reader.buffer.holds_memory() {
+                deadline.min(self.since + SHED_AFTER)
+            } else {
+                deadline
+            };
+            alarm.not_after(due, sleep.as_mut());
+            ready!(sleep.as_mut().poll(cx));
+            let now = Instant::now();
+            if now >= deadline {
+                return Poll::Ready(if idle { Arrived::Nothing } else { Arrived::Unreadable(Unreadable::TimedOut) });
+            }
+            if idle && now >= self.since + SHED_AFTER {
+                self.shed();
+            }
+            let holds = idle && self.reader.buffer.holds_memory();
+            alarm.set(if holds { deadline.min(self.since + SHED_AFTER) } else { deadline }, sleep.as_mut());
+        }
+    }
+
+    /// Looks at what has arrived; `None` where it is not enough to say.
+    fn look(&mut self) -> Option<Arrived> {
+        let bytes = self.reader.buffer.filled();
+        if self.first && bytes.first() == Some(&b'P') {
+            let common = bytes.iter().zip(PREFACE).take_while(|(own, due)| own == due).count();
+            if common == PREFACE.len() {
+                return Some(Arrived::Http2);
+            }
+            if common == bytes.len() {
+                return None;
+            }
+        }
+        match parse_request(bytes, &mut self.scanned, self.limits.header_size, &mut self.head) {
+            Ok(Some(length)) => {
+                self.reader.buffer.consume(length);
+                Some(Arrived::Head)
+            }
+            Ok(None) if bytes.len() >= self.limits.header_size + PREFACE.len() => {
+                Some(Arrived::Unreadable(Unreadable::Head(HeadError::TooLarge)))
+            }
+            Ok(None) => None,
+            Err(error) => Some(Arrived::Unreadable(Unreadable::Head(error))),
+        }
+    }
+
+    async fn exchange(&mut self, framing: Framing, drain: &Drain) -> io::Result<Replied> {
+        let Self { read, write, reader, outbox, head, service, limits, .. } = self;
+        reader.begin(match framing {
+            Framing::None => Body::Done,
+            Framing::Length(length) => Body::Length(length),
+            Framing::Open => Body::Chunked(Box::new(Chunked::new(limits.header_size))),
+        });
+        let signals = Signals::default();
+        signals.complete.store(reader.is_complete(), Ordering::Relaxed);
+        let expects = head.version == Version::Http11
+            && !reader.is_complete()
+            && head.fields.lists(b"Expect", b"100-continue");
+        let content = ClientContent { reader, read, framing, signals: &signals, expects };
+        let mut reply = {
+            let mut exchange = pin!(service.exchange(head, content));
+            std::future::poll_fn(|cx| {
+                let polled = exchange.as_mut().poll(cx);
+                if polled.is_pending() && poll_continue(&signals, outbox, write, cx).is_err() {
+                    // The client is gone; the content says so on its next poll.
+                    cx.waker().wake_by_ref();
+                }
+                polled
+            })
+            .await
+        };
+        if reply.is_gone() {
+            return Ok(Replied::Abandoned);
+        }
+        if reply.status() == 101 {
+            write_head(&reply, head, Ending::Upgrade, outbox.buffer());
+            let Some(far) = reply.into_tunnel() else { return Ok(Replied::Abandoned) };
+            std::future::poll_fn(|cx| outbox.poll_flush(write, cx)).await?;
+            Box::pin(tunnel::run(read, &mut reader.buffer, write, far, drain)).await;
+            return Ok(Replied::Abandoned);
+        }
+        let complete = || signals.complete.load(Ordering::Relaxed);
+        // A refusal that came before the content was read ends the connection: reading on would
+        // only serve to throw away.
+        let cut_short = !complete() && reply.status() >= 400;
+        let keep = keeps_alive(head.version, &head.fields)
+            && !drain.has_begun()
+            && !cut_short
+            && !(head.version == Version::Http10 && reply.framing() == Framing::Open);
+        let ending = if keep { Ending::Keep } else { Ending::Close };
+        let chunked = write_head(&reply, head, ending, outbox.buffer());
+        let streamed = std::future::poll_fn(|cx| poll_stream(&mut reply, chunked, outbox, write, cx)).await?;
+        // The upstream's connection is free before the client has taken everything.
+        drop(reply);
+        let flushed = std::future::poll_fn(|cx| outbox.poll_flush(write, cx)).await;
+        outbox.trim();
+        flushed?;
+        Ok(match streamed {
+            Streamed::BrokenOff => Replied::BrokenOff,
+            Streamed::Whole if keep && complete() => Replied::Next,
+            Streamed::Whole => Replied::Last,
+        })
+    }
+
+    /// Answers what could not be read, and ends the connection.
+    async fn refuse(&mut self, why: Unreadable) -> After {
+        // The head may hold half a request, or the last one.
+        self.head.release();
+        let mut reply = self.service.refuse::<Empty>(why);
+        let Self { write, outbox, head, .. } = self;
+        write_head(&reply, head, Ending::Close, outbox.buffer());
+        let sent = std::future::poll_fn(|cx| {
+            ready!(poll_stream(&mut reply, false, outbox, write, cx))?;
+            outbox.poll_flush(write, cx)
+        });
+        if sent.await.is_ok() { After::Linger } else { After::Close }
+    }
+
+    /// Listens for a moment, so that the reply reaches a client that is still sending.
+    async fn linger(&mut self) {
+        let Self { read, write, reader, .. } = self;
+        if tokio::io::AsyncWriteExt::shutdown(write).await.is_err() {
+            return;
+        }
+        let mut left = LINGER_BYTES;
+        let listen = std::future::poll_fn(|cx| {
+            while left > 0 && ready!(reader.poll_more(read, cx, 64 * 1024)).is_ok() {
+                left = left.saturating_sub(reader.buffer.len());
+                reader.buffer.consume(reader.buffer.len());
+            }
+            Poll::Ready(())
+        });
+        let _ = tokio::time::timeout(LINGER, listen).await;
+    }
+
+    fn shed(&mut self) {
+        self.reader.buffer.shed();
+        self.outbox.shed();
+        self.head.release();
+    }
+}
+
+/// The connection's one timer: it is moved forward only when it must fire earlier.
+struct Alarm {
+    at: Instant,
+}
+
+impl Alarm {
+    fn not_after(&mut self, due: Instant, sleep: Pin<&mut Sleep>) {
+        if due < self.at {
+            self.set(due, sleep);
+        }
+    }
+
+    fn set(&mut self, at: Instant, sleep: Pin<&mut Sleep>) {
+        self.at = at;
+        sleep.reset(at);
+    }
+}
+
+/// Gives a client that waits for it leave to send its content.
+fn poll_continue(
+    signals: &Signals,
+    outbox: &mut Outbox,
+    write: &mut WriteHalf,
+    cx: &mut Context<'_>,
+) -> io::Result<()> {
+    if signals.wants_continue.swap(false, Ordering::Relaxed) {
+        outbox.buffer().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    if outbox.is_empty() {
+        return Ok(());
+    }
+    match outbox.poll_flush(write, cx) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => Ok(()),
+    }
+}
+
+/// What becomes of the connection after a reply.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Keep,
+    Close,
+    Upgrade,
+}
+
+/// Writes the reply's head; true where its content is to be chunked.
+fn write_head<R: Reply>(reply: &R, request: &RequestHead, ending: Ending, out: &mut Vec<u8>) -> bool {
+    // An HTTP/1.0 client is answered in its own version: some compare it.
+    let old = request.version == Version::Http10;
+    out.extend_from_slice(if old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    out.extend_from_slice(itoa::Buffer::new().format(reply.status()).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(reply.reason());
+    out.extend_from_slice(b"\r\n");
+    reply.fields(request, out);
+    match ending {
+        Ending::Close => out.line(b"Connection", b"close"),
+        Ending::Upgrade => out.line(b"Connection", b"Upgrade"),
+        Ending::Keep if old => out.line(b"Connection", b"keep-alive"),
+        Ending::Keep => {}
+    }
+    let chunked = !old && ending != Ending::Upgrade && reply.framing() == Framing::Open;
+    if chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    chunked
+}
+
+/// How a reply's content ended.
+enum Streamed {
+    Whole,
+    BrokenOff,
+}
+
+/// Passes content on, each piece when it arrives: what is gathered is written as soon as there is
+/// nothing more to add.
+fn poll_stream<R: Reply>(
+    reply: &mut R,
+    chunked: bool,
+    outbox: &mut Outbox,
+    write: &mut WriteHalf,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Streamed>> {
+    loop {
+        match reply.poll_next(cx) {
+            Poll::Ready(Ok(Next::Bytes)) => {
+                let sent = if chunked {
+                    outbox.poll_send_chunk(write, cx, reply.bytes())
+                } else {
+                    outbox.poll_send(write, cx, reply.bytes())
+                };
+                let count = ready!(sent)?;
+                reply.consume(count);
+            }
+            Poll::Ready(Ok(Next::End)) => {
+                if chunked {
+                    let out = outbox.buffer();
+                    out.extend_from_slice(b"0\r\n");
+                    for (name, value) in reply.trailers().into_iter().flat_map(|trailers| trailers.iter()) {
+                        out.line(name, value);
+                    }
+                    out.extend_from_slice(b"\r\n");
+                }
+                return Poll::Ready(Ok(Streamed::Whole));
+            }
+            Poll::Ready(Err(_)) => return Poll::Ready(Ok(Streamed::BrokenOff)),
+            Poll::Pending => {
+                return match outbox.poll_flush(write, cx) {
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+                };
+            }
+        }
+    }
+}
