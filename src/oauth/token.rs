@@ -182,12 +182,12 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use proptest::prelude::*;
-    use tokio::time::Instant;
 
     use super::*;
+    use crate::clock::Clock;
 
     fn start() -> Now {
-        Now { steady: Instant::now(), wall: UNIX_EPOCH + Duration::from_secs(1_700_000_000) }
+        Clock::anchored(UNIX_EPOCH + Duration::from_secs(1_700_000_000)).now()
     }
 
     fn token(text: &str) -> Option<AccessToken> {

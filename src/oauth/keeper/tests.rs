@@ -1,5 +1,7 @@
 //! The keeper and the handle together, on a paused clock, with a script in place of the endpoint.
 
+use std::sync::atomic::AtomicU64;
+
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -54,6 +56,15 @@ async fn a_token_is_renewed_before_it_runs_out_and_served_meanwhile() {
     assert_eq!(stage.current(), Some(2));
     assert_eq!(stage.script.grants(), ["client_credentials", "refresh_token"]);
     assert_eq!(stage.tokens.snapshot(stage.clock.now()).scopes, ["asked"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lifetime_counts_from_the_asking() {
+    let stage = Stage::play([slowly(9, granted(100))]);
+    stage.valid(30).await.unwrap();
+    let snapshot = stage.tokens.snapshot(stage.clock.now());
+    let left = snapshot.expires_at.unwrap().duration_since(snapshot.obtained_at.unwrap()).unwrap();
+    assert_eq!(left.as_secs(), 91, "the issuer may have started the clock when it was asked");
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,7 +192,7 @@ async fn a_rejection_renews_without_anybody_waiting() {
     sleep(Duration::from_millis(1)).await;
     assert_eq!(stage.current(), Some(2));
     stage.tokens.reject(2);
-    pass(5).await;
+    pass(65).await;
     assert_eq!(stage.current(), Some(2), "that one came too soon and is forgotten");
 }
 
@@ -274,4 +285,50 @@ async fn the_snapshot_tells_all_but_the_token() {
     assert_eq!(snapshot.state, State::Valid);
     assert!(snapshot.last_error.as_ref().unwrap().contains("invalid_client"));
     assert!(!format!("{snapshot:?} {:?}", stage.tokens).contains("token-1"));
+}
+
+/// Exchanges against an upstream that revokes every token every so often, on several threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_storm_of_revocations_costs_one_renewal_each() {
+    let brisk = || (Duration::from_millis(5), granted(HOUR).1);
+    let stage = Stage::play(std::iter::repeat_with(brisk).take(1000));
+    stage.valid(30).await.unwrap();
+    let good_from = Arc::new(AtomicU64::new(1));
+    let mut exchanges = JoinSet::new();
+    for _ in 0..64 {
+        let (tokens, clock, good_from) = (stage.tokens.clone(), stage.clock.clone(), Arc::clone(&good_from));
+        exchanges.spawn(async move {
+            for _ in 0..200 {
+                let deadline = Instant::now() + Duration::from_secs(30);
+                let mut token = tokens.valid(&clock, deadline).await.unwrap();
+                if token.generation() < good_from.load(Ordering::SeqCst) {
+                    match tokens.newer_than(token.generation(), &clock, deadline).await {
+                        Ok(newer) => {
+                            assert!(newer.generation() > token.generation());
+                            token = newer;
+                        }
+                        Err(NoNewer::TooSoon) => {}
+                        Err(NoNewer::Unavailable(unavailable)) => panic!("{unavailable:?}"),
+                    }
+                }
+                if token.generation() >= good_from.load(Ordering::SeqCst) {
+                    tokens.accepted(token.generation());
+                }
+                sleep(Duration::from_millis(2)).await;
+            }
+        });
+    }
+    let mut revocations = 0;
+    while !exchanges.is_empty() {
+        tokio::select! {
+            exchange = exchanges.join_next() => { exchange.unwrap().unwrap(); }
+            () = sleep(Duration::from_millis(50)) => {
+                good_from.store(stage.current().unwrap() + 1, Ordering::SeqCst);
+                revocations += 1;
+            }
+        }
+    }
+    let renewals = stage.script.asked() - 1;
+    assert!(revocations >= 4 && renewals >= 2, "{revocations} revocations, {renewals} renewals");
+    assert!(renewals <= revocations, "{revocations} revocations, {renewals} renewals");
 }

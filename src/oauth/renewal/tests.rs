@@ -2,9 +2,8 @@
 
 use std::time::UNIX_EPOCH;
 
-use tokio::time::Instant;
-
 use super::*;
+use crate::clock::Clock;
 use crate::secret::Secret;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -13,7 +12,7 @@ pub(super) const MARGIN: Duration = Duration::from_mins(5);
 const UNTIL_DUE: Duration = Duration::from_mins(55);
 
 pub(super) fn start() -> Now {
-    Now { steady: Instant::now(), wall: UNIX_EPOCH + Duration::from_secs(1_700_000_000) }
+    Clock::anchored(UNIX_EPOCH + Duration::from_secs(1_700_000_000)).now()
 }
 
 pub(super) fn secs(seconds: u64) -> Duration {
