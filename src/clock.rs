@@ -4,6 +4,8 @@
 //! laptop is suspended; the wall clock jumps when somebody sets it. Whoever asks "has this
 //! expired?" believes whichever of the two says yes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -29,13 +31,28 @@ pub enum Clock {
         steady: Instant,
         /// The calendar's time at `steady`.
         wall: SystemTime,
+        /// For how many milliseconds the steady clock has stood still since; see [`Clock::suspend`].
+        suspended: Arc<AtomicU64>,
     },
 }
 
 impl Clock {
     /// A clock whose calendar starts at `wall` now and moves with tokio's clock from there.
     pub fn anchored(wall: SystemTime) -> Self {
-        Self::Anchored { steady: Instant::now(), wall }
+        Self::Anchored { steady: Instant::now(), wall, suspended: Arc::default() }
+    }
+
+    /// Moves the calendar of an anchored clock, and of all its clones, on by `by` (whole
+    /// milliseconds) while the steady clock stands still, as a suspension of the machine does. The
+    /// machine's own clocks take no orders.
+    pub fn suspend(&self, by: Duration) {
+        match self {
+            Self::System => {}
+            Self::Anchored { suspended, .. } => {
+                let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+                suspended.fetch_add(millis, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Reads both clocks.
@@ -44,7 +61,9 @@ impl Clock {
         let steady = Instant::now();
         let wall = match self {
             Self::System => SystemTime::now(),
-            Self::Anchored { steady: start, wall } => *wall + (steady - *start),
+            Self::Anchored { steady: start, wall, suspended } => {
+                *wall + (steady - *start) + Duration::from_millis(suspended.load(Ordering::Relaxed))
+            }
         };
         Now { steady, wall }
     }

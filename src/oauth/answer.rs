@@ -234,3 +234,6 @@ fn own_lifetime(access_token: &str, asked: SystemTime) -> Option<Duration> {
     let left = exp.map_or(LONGEST_LIFETIME, |exp| exp.duration_since(asked).unwrap_or_default());
     (left > Duration::ZERO).then_some(left)
 }
+
+#[cfg(test)]
+mod tests;

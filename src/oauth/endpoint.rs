@@ -47,6 +47,7 @@ pub struct Endpoint {
     scopes: Option<String>,
     credentials: Credentials,
     clock: Clock,
+    time_out: Duration,
 }
 
 /// The settings make no client.
@@ -84,7 +85,7 @@ impl Endpoint {
             client = client.proxy(proxy);
         }
         let client = client.build().map_err(|error| EndpointError::Client(error.without_url()))?;
-        Ok(Self { client, url: token_url, scopes, credentials, clock })
+        Ok(Self { client, url: token_url, scopes, credentials, clock, time_out: TIME_OUT })
     }
 
     /// The address asked.
@@ -142,7 +143,7 @@ impl TokenEndpoint for Endpoint {
     /// Takes ten seconds at most. Dropping it closes the connection.
     async fn ask(&self, grant: Grant) -> Result<Obtained, Failure> {
         let asked = self.clock.now();
-        let deadline = asked.steady + TIME_OUT;
+        let deadline = asked.steady + self.time_out;
         let secret = self.credentials.secret().await;
         let name = grant.name();
         let refresh_token = match grant {
@@ -189,13 +190,14 @@ impl Fault {
 fn distrust(error: &reqwest::Error) -> Option<String> {
     let mut cause = error.source();
     while let Some(error) = cause {
-        // An I/O error does not count the error inside it among its sources.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let error = inner.map_or(error, |inner| inner);
         if let Some(error) = error.downcast_ref::<rustls::Error>() {
             return is_about_certificates(error).then(|| error.to_string());
         }
-        cause = error.source();
+        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            // An I/O error does not count the error inside it among its sources.
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     None
 }
@@ -242,3 +244,8 @@ async fn content(response: &mut Response, deadline: Instant) -> Content {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod wire;

@@ -138,6 +138,9 @@ fn refusal_hint(status: u16, error: Option<&str>) -> &'static str {
         (Some("unauthorized_client" | "unsupported_grant_type"), _) => {
             "Allow the client credentials grant for this client where it was registered."
         }
+        (Some("invalid_grant"), _) => {
+            "The grant was revoked or has expired: check in CXone that the client is still active."
+        }
         (None, 404 | 405) => "Check CXONE_TOKEN_URL (or CXONE_BASE_URL): no token endpoint is there.",
         _ => "Check the client's registration, CXONE_SCOPES and CXONE_TOKEN_URL.",
     }
@@ -213,4 +216,55 @@ pub enum NoNewer {
     /// The renewal failed, or took longer than the deadline allows.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn refused(status: u16, error: Option<&str>) -> Why {
+        Why::Refused { status, error: error.map(str::to_owned), description: None }
+    }
+
+    #[test]
+    fn every_reason_names_its_own_next_step() {
+        let reasons = [
+            refused(401, Some("invalid_client")),
+            refused(400, Some("invalid_scope")),
+            refused(400, Some("invalid_grant")),
+            refused(400, Some("unauthorized_client")),
+            refused(404, None),
+            refused(403, None),
+            Why::Unusable(String::new()),
+            Why::Redirected { status: 302, to: None },
+            Why::Untrusted(String::new()),
+            Why::Unreachable(String::new()),
+            Why::Failed(500),
+            Why::RateLimited,
+            Why::TimedOut,
+            Why::Pending,
+            Why::Stopped,
+        ];
+        let hints: HashSet<_> = reasons.iter().map(Why::hint).collect();
+        assert_eq!(hints.len(), reasons.len());
+        assert_eq!(refused(401, None).hint(), refused(400, Some("invalid_client")).hint());
+    }
+
+    #[test]
+    fn what_waiting_does_not_mend() {
+        for why in [refused(400, None), Why::Unusable(String::new()), Why::Untrusted(String::new())] {
+            assert!(why.needs_mending(), "{why}");
+        }
+        for why in [Why::Unreachable(String::new()), Why::Failed(500), Why::RateLimited, Why::TimedOut] {
+            assert!(!why.needs_mending(), "{why}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_to_come_back_at_once() {
+        let soon = Unavailable::new(Arc::new(Why::TimedOut), Duration::from_millis(3));
+        assert_eq!(soon.retry_after, Duration::from_secs(1));
+    }
 }

@@ -188,3 +188,8 @@ impl<E: TokenEndpoint> Keeper<E> {
         before.map_or_else(|| self.endpoint.scopes(), |token| token.scopes().to_vec())
     }
 }
+
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod tests;

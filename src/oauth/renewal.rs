@@ -212,3 +212,8 @@ impl Renewal {
         self.spacing.map(|spacing| (spacing.since, spacing.until))
     }
 }
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

@@ -176,3 +176,90 @@ impl Grant {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    fn start() -> Now {
+        Clock::anchored(UNIX_EPOCH + Duration::from_secs(1_700_000_000)).now()
+    }
+
+    fn token(text: &str) -> Option<AccessToken> {
+        let validity = Validity::new(start(), Duration::from_hours(1));
+        AccessToken::new(7, Secret::new(text.to_owned()), vec!["users".to_owned()], start(), validity)
+    }
+
+    #[test]
+    fn the_field_value_is_ready_and_sensitive() {
+        let token = token("abc").unwrap();
+        assert_eq!(token.authorization_bytes(), b"Bearer abc");
+        assert!(token.authorization().is_sensitive());
+        assert_eq!(token.text().reveal(), "abc");
+    }
+
+    #[test]
+    fn no_field_value_can_be_split() {
+        assert!(token("abc\r\nX-Evil: 1").is_none());
+        assert!(token("abc\n").is_none());
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let shown = format!("{:?} {:?}", token("abc123").unwrap(), token("abc123").unwrap().authorization());
+        assert!(shown.contains("users"));
+        assert!(!shown.contains("abc123"), "{shown}");
+        let refresh = RefreshToken::new(Secret::new("abc123".to_owned()));
+        assert!(!format!("{:?}", Grant::RefreshToken(refresh)).contains("abc123"));
+    }
+
+    #[test]
+    fn it_ends_early_by_a_second_or_a_tenth() {
+        let now = start();
+        for (lifetime, usable) in [(3_600_000, 3_599_000), (10_000, 9000), (5000, 4500), (1000, 900)] {
+            let validity = Validity::new(now, Duration::from_millis(lifetime));
+            assert!(validity.is_valid(now.plus(Duration::from_millis(usable - 1))), "{lifetime}");
+            assert!(!validity.is_valid(now.plus(Duration::from_millis(usable))), "{lifetime}");
+        }
+    }
+
+    #[test]
+    fn either_clock_ends_it() {
+        let now = start();
+        let validity = Validity::new(now, Duration::from_mins(1));
+        assert!(!validity.is_valid(Now { steady: now.steady + Duration::from_mins(1), ..now }));
+        assert!(!validity.is_valid(Now { wall: now.wall + Duration::from_mins(1), ..now }));
+    }
+
+    #[test]
+    fn the_margin_counts_from_the_stated_end_and_is_a_fifth_at_most() {
+        let now = start();
+        let due = |lifetime, margin| {
+            let validity = Validity::new(now, Duration::from_secs(lifetime));
+            now.until(validity.due(Duration::from_secs(margin))).as_millis()
+        };
+        assert_eq!(due(3600, 300), 3_300_000);
+        assert_eq!(due(600, 300), 480_000);
+        assert_eq!(due(3600, 0), 3_599_000, "never later than the last usable moment");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_valid_at_its_stated_end(
+            lifetime in any::<Duration>(), margin in any::<Duration>(), after in 0..1_000_000_u64
+        ) {
+            let now = start();
+            let validity = Validity::new(now, lifetime);
+            let after = Duration::from_millis(after);
+            prop_assert!(!validity.is_valid(now.plus(lifetime.min(LONGEST_LIFETIME) + after)));
+            let due = validity.due(margin);
+            prop_assert!(due.steady >= now.steady && due.wall >= now.wall);
+            prop_assert!(due.steady <= validity.unusable_from.steady);
+        }
+    }
+}
