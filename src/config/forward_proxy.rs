@@ -1,0 +1,80 @@
+//! The proxy that stands between us and the upstream, as `HTTPS_PROXY` and `NO_PROXY` name it.
+
+use std::fmt;
+
+use hyper_util::client::proxy::matcher::Matcher;
+use url::Url;
+
+use super::{faults::Fault, sources::Environment, urls, values::Unfit};
+
+/// Which connections go through a forward proxy.
+#[derive(Clone, Default)]
+pub struct ForwardProxy {
+    /// The proxy for `https` origins: `http` or `https`, perhaps with user information.
+    pub https_proxy: Option<Url>,
+    /// The hosts that are reached without it, as curl understands the list.
+    pub no_proxy: String,
+}
+
+const PROXY_FORM: &str = "`http://HOST:PORT` or `https://HOST:PORT`, perhaps with `USER:PASSWORD@`";
+const NO_PROXY_FORM: &str = "host names, IP addresses and networks separated by commas, or `*`";
+
+impl ForwardProxy {
+    /// The proxy for connections to `url`'s origin; `None` means directly. Loopback and `http` always are.
+    pub fn toward(&self, url: &Url) -> Option<&Url> {
+        let proxy = self.https_proxy.as_ref()?;
+        let host = url.host()?;
+        if url.scheme() != "https" || urls::is_loopback(&host) {
+            return None;
+        }
+        let uri: http::Uri = format!("https://{host}/").parse().ok()?;
+        let matcher = Matcher::builder().https(proxy.as_str()).no(self.no_proxy.as_str()).build();
+        matcher.intercept(&uri).map(|_| proxy)
+    }
+
+    /// Reads the variables in capitals, else those in lower case.
+    pub(super) fn read(environment: &Environment, faults: &mut Vec<Fault>) -> Self {
+        let mut text = |names: [&'static str; 2], accepts| {
+            let variable = names.into_iter().find(|name| environment.value(name).is_some())?;
+            let text = environment.value(variable)?.to_str();
+            if text.is_none() {
+                let unfit = Unfit::because("is not valid UTF-8");
+                faults.push(Fault::ForwardProxy { variable, unfit, accepts });
+            }
+            text.map(|text| (variable, text))
+        };
+        let proxy = text(["HTTPS_PROXY", "https_proxy"], PROXY_FORM);
+        let no_proxy = text(["NO_PROXY", "no_proxy"], NO_PROXY_FORM).map(|(_, text)| text.to_owned());
+        let https_proxy = proxy.and_then(|(variable, text)| {
+            proxy_url(text)
+                .map_err(|unfit| faults.push(Fault::ForwardProxy { variable, unfit, accepts: PROXY_FORM }))
+                .ok()
+        });
+        Self { https_proxy, no_proxy: no_proxy.unwrap_or_default() }
+    }
+}
+
+fn proxy_url(text: &str) -> Result<Url, Unfit> {
+    if text.contains(char::is_whitespace) {
+        return Err(Unfit::because("contains white space"));
+    }
+    // Without a scheme it is spoken to in the clear, as curl has it.
+    let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
+    let url = url.map_err(|error| Unfit(format!("is not a URL ({error})")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(Unfit(format!("has the scheme `{}`, which is not spoken here", url.scheme())));
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return Err(Unfit::because("goes on after the host: a proxy has no path"));
+    }
+    Ok(url)
+}
+
+impl fmt::Debug for ForwardProxy {
+    /// Without the user information.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proxy =
+            self.https_proxy.as_ref().map(|url| (url.scheme(), url.host(), url.port_or_known_default()));
+        f.debug_struct("ForwardProxy").field("https_proxy", &proxy).field("no_proxy", &self.no_proxy).finish()
+    }
+}
