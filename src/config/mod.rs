@@ -230,3 +230,6 @@ fn read_named(path: &OsStr, origin: Source, faults: &mut Vec<Fault>) -> Vec<sour
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

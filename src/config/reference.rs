@@ -10,12 +10,13 @@ pub fn markdown_rows() -> String {
     for entry in options::TABLE {
         let key = entry.file_key.map_or_else(|| "(never in the file)".to_owned(), |key| format!("`{key}`"));
         let default = match entry.default {
-            Fallback::Required => "required".to_owned(),
-            Fallback::Described(words) => words.to_owned(),
-            Fallback::Value(value) => format!("`{value}`"),
+            Fallback::Required => "required ".to_owned(),
+            Fallback::Described("") => String::new(),
+            Fallback::Described(words) => format!("{words} "),
+            Fallback::Value(value) => format!("`{value}` "),
         };
         // Writing to a String cannot fail.
-        let _ = writeln!(rows, "| `{}` | {key} | {default} | {} |", entry.variable, entry.meaning);
+        let _ = writeln!(rows, "| `{}` | {key} | {default}| {} |", entry.variable, entry.meaning);
     }
     rows
 }
