@@ -1,0 +1,178 @@
+//! An access token, parsed once and made ready to be sent; and a refresh token, which is sent once.
+//!
+//! Decides how long a token may be used. Pure: moments come in as arguments.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use crate::clock::Now;
+use crate::secret::Secret;
+
+/// The longest lifetime that is believed: far beyond any token, and small enough that no sum of it
+/// with a moment overflows.
+pub(super) const LONGEST_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// A bearer token (RFC 6750) with its field value ready, and how long it is good. `Debug` shows
+/// nothing of the token.
+pub struct AccessToken {
+    generation: u64,
+    text: Secret,
+    authorization: HeaderValue,
+    scopes: Vec<String>,
+    obtained_at: Now,
+    validity: Validity,
+}
+
+/// From when to when a token may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Validity {
+    lifetime: Duration,
+    /// The end as its issuer states it.
+    ends: Now,
+    /// How much earlier than that we stop.
+    early: Duration,
+    /// From here on it is not sent any more.
+    unusable_from: Now,
+}
+
+impl Validity {
+    /// The validity of a token asked for at `asked` that lives for `lifetime`.
+    ///
+    /// Counted from the asking, not from the answer: the issuer's clock started somewhere between
+    /// the two. It ends early by a second, or by a tenth of the lifetime where that is less, because
+    /// servers count in whole seconds.
+    pub(super) fn new(asked: Now, lifetime: Duration) -> Self {
+        let lifetime = lifetime.min(LONGEST_LIFETIME);
+        let early = (lifetime / 10).min(Duration::from_secs(1));
+        Self {
+            lifetime,
+            early,
+            ends: asked.plus(lifetime),
+            unusable_from: asked.plus(lifetime.saturating_sub(early)),
+        }
+    }
+
+    pub(super) fn is_valid(&self, now: Now) -> bool {
+        !now.has_reached(self.unusable_from)
+    }
+
+    /// When its successor should be asked for: `refresh_margin` before the stated end, though never
+    /// more than a fifth of the lifetime before it, nor later than its last usable moment.
+    pub(super) fn due(&self, refresh_margin: Duration) -> Now {
+        let before = refresh_margin.min(self.lifetime / 5).max(self.early);
+        Now { steady: self.ends.steady - before, wall: self.ends.wall - before }
+    }
+}
+
+impl AccessToken {
+    /// Makes the token ready to be sent. `text` must be legal in a field; `None` where it is not.
+    pub(super) fn new(
+        generation: u64,
+        text: Secret,
+        scopes: Vec<String>,
+        obtained_at: Now,
+        validity: Validity,
+    ) -> Option<Self> {
+        let authorization = bearer(&text)?;
+        Some(Self { generation, text, authorization, scopes, obtained_at, validity })
+    }
+
+    /// Counts the tokens of this process, from 1. A higher one was obtained later.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The `Authorization` field value, `Bearer` and the token, marked sensitive.
+    pub fn authorization(&self) -> &HeaderValue {
+        &self.authorization
+    }
+
+    /// The same as bytes, for the HTTP/1 writer.
+    pub fn authorization_bytes(&self) -> &[u8] {
+        self.authorization.as_bytes()
+    }
+
+    /// The token alone, for the command that prints it.
+    pub fn text(&self) -> &Secret {
+        &self.text
+    }
+
+    /// What the token may do: the scopes granted, or those asked for where the answer named none
+    /// (RFC 6749 section 5.1).
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    /// When the answer that brought it arrived.
+    pub fn obtained_at(&self) -> Now {
+        self.obtained_at
+    }
+
+    /// The end of its life as its issuer states it. It is given out a little shorter: [`Self::is_valid`].
+    pub fn expires_at(&self) -> Now {
+        self.validity.ends
+    }
+
+    /// How long it lives in all, as its issuer states it.
+    pub fn lifetime(&self) -> Duration {
+        self.validity.lifetime
+    }
+
+    /// Whether it may still be sent at `now`. A moment that either clock has reached has come.
+    pub fn is_valid(&self, now: Now) -> bool {
+        self.validity.is_valid(now)
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken")
+            .field("generation", &self.generation)
+            .field("scopes", &self.scopes)
+            .field("expires_at", &self.validity.ends.wall)
+            .finish_non_exhaustive()
+    }
+}
+
+fn bearer(text: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", text.reveal())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// A refresh token (RFC 6749 section 6). It is used up by its first use, so there is no way to copy
+/// it, and the only way to its text consumes it. `Debug` shows nothing of it.
+#[derive(Debug)]
+pub struct RefreshToken(Secret);
+
+impl RefreshToken {
+    pub(super) fn new(text: Secret) -> Self {
+        Self(text)
+    }
+
+    /// Gives the text up for the one request that sends it.
+    pub(super) fn into_secret(self) -> Secret {
+        self.0
+    }
+}
+
+/// What a token request is granted on. Asking takes it over, and the refresh token with it.
+#[derive(Debug)]
+pub enum Grant {
+    /// RFC 6749 section 4.4.
+    ClientCredentials,
+    /// RFC 6749 section 6.
+    RefreshToken(RefreshToken),
+}
+
+impl Grant {
+    /// Its `grant_type`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client_credentials",
+            Self::RefreshToken(_) => "refresh_token",
+        }
+    }
+}
