@@ -3,12 +3,16 @@
 //! One file for each command. Exit statuses and the form of errors on standard error are decided here
 //! alone; standard output belongs to the commands' results.
 
+pub mod check;
+mod obtain;
+pub mod token;
+
 use std::{
     io::{self, Write},
     process::ExitCode,
 };
 
-use crate::config::{ConfigError, Flags, Listen};
+use crate::config::{ConfigError, Environment, Flags, Listen};
 
 /// A command with its options, not yet judged.
 pub enum Command {
@@ -22,6 +26,20 @@ pub enum Command {
     Demo(Flags),
     /// Runs the simulated region alone.
     Simulate(SimulateOptions),
+}
+
+impl Command {
+    /// Runs it to its end, on this thread.
+    pub fn run(&self, environment: &Environment) -> Ending {
+        match self {
+            Self::Check(flags) => check::run(flags, environment),
+            Self::Token(flags) => token::run(flags, environment),
+            Self::Serve(_) | Self::Demo(_) | Self::Simulate(_) => {
+                complain("this command is not part of this build");
+                Ending::Failed
+            }
+        }
+    }
 }
 
 /// The options of `simulate`.

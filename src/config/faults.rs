@@ -5,7 +5,7 @@
 use std::{fmt, io, path::PathBuf};
 
 use super::{
-    options::{Entry, Form},
+    options::{self, Entry, Form},
     sources::Source,
     values::Unfit,
 };
@@ -184,9 +184,8 @@ pub(super) fn quoted(entry: &Entry, text: &str) -> Option<String> {
     const LONGEST: usize = 80;
     let visible = match entry.form {
         Form::Url => without_secrets(text),
-        // Somebody may have put the secret itself where its file's name belongs.
-        Form::File if !text.starts_with(['/', '.', '~']) => return None,
-        _ if entry.file_key.is_none() => return None,
+        Form::File if is_misplaced(entry, text) => return None,
+        _ if *entry == options::CLIENT_SECRET => return None,
         Form::Text
         | Form::File
         | Form::Address
@@ -200,6 +199,11 @@ pub(super) fn quoted(entry: &Entry, text: &str) -> Option<String> {
     let cut: String = visible.chars().take(LONGEST).collect();
     let more = if cut.len() < visible.len() { "…" } else { "" };
     Some(format!("`{}{more}`", cut.escape_debug()))
+}
+
+/// True where somebody may have put the secret itself where its file's name belongs.
+fn is_misplaced(entry: &Entry, text: &str) -> bool {
+    *entry == options::CLIENT_SECRET_FILE && !text.starts_with(['/', '.', '~'])
 }
 
 /// A URL without user information and without what its query and fragment say.

@@ -93,6 +93,15 @@ pub struct OAuth {
     pub refresh_margin: Duration,
 }
 
+impl OAuth {
+    /// The token endpoint as it may be shown: without its query, which may hold a key.
+    pub fn token_endpoint(&self) -> String {
+        let mut shown = self.token_url.clone();
+        shown.set_query(None);
+        shown.into()
+    }
+}
+
 /// Where the client secret comes from.
 #[derive(Clone, Debug)]
 pub enum ClientSecret {
