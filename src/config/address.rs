@@ -97,3 +97,56 @@ fn socket_path(path: &str) -> Result<PathBuf, Unfit> {
 pub(super) fn listen_or_off(text: &str) -> Result<Option<Listen>, Unfit> {
     if text == "off" { Ok(None) } else { text.parse().map(Some) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_socket_paths_are_read_and_shown_alike() {
+        for text in ["127.0.0.1:8080", "0.0.0.0:0", "[::1]:65535", "unix:/run/cxone.sock", "unix:relative"] {
+            assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
+        }
+        assert_eq!("LocalHost:80".parse::<Listen>().unwrap().to_string(), "127.0.0.1:80");
+        assert_eq!(listen_or_off("off"), Ok(None));
+        assert_eq!(listen_or_off("127.0.0.1:1").unwrap().unwrap().to_string(), "127.0.0.1:1");
+    }
+
+    #[test]
+    fn what_is_no_address_is_said() {
+        for (text, why) in [
+            ("8080", "has no port"),
+            ("127.0.0.1", "has no port"),
+            ("::1", "has no port"),
+            ("localhost:", "has no port between"),
+            ("localhost:65536", "has no port between"),
+            ("localhost:+80", "has no port between"),
+            (":8080", "does not start with an IP address"),
+            ("a.example:80", "does not start with an IP address"),
+            ("http://127.0.0.1:80", "does not start with an IP address"),
+            ("off", "has no port"),
+            ("unix:", "has no path"),
+        ] {
+            let reason = text.parse::<Listen>().unwrap_err().0;
+            assert!(reason.starts_with(why), "{text}: {reason}");
+        }
+        assert!(format!("unix:/{}", "x".repeat(LONGEST_SOCKET_PATH)).parse::<Listen>().is_err());
+        assert!(format!("unix:/{}", "x".repeat(LONGEST_SOCKET_PATH - 1)).parse::<Listen>().is_ok());
+    }
+
+    #[test]
+    fn only_loopback_and_sockets_are_private() {
+        for (text, is_public) in [
+            ("127.8.9.1:1", false),
+            ("[::1]:1", false),
+            ("[::ffff:127.0.0.1]:1", false),
+            ("unix:/x", false),
+            ("0.0.0.0:1", true),
+            ("[::]:1", true),
+            ("10.0.0.1:1", true),
+            ("[::ffff:10.0.0.1]:1", true),
+        ] {
+            assert_eq!(text.parse::<Listen>().unwrap().is_public(), is_public, "{text}");
+        }
+    }
+}

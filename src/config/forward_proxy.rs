@@ -78,3 +78,64 @@ impl fmt::Debug for ForwardProxy {
         f.debug_struct("ForwardProxy").field("https_proxy", &proxy).field("no_proxy", &self.no_proxy).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxy(variables: &[(&str, &str)]) -> ForwardProxy {
+        let mut faults = Vec::new();
+        let proxy = ForwardProxy::read(&variables.iter().copied().collect(), &mut faults);
+        assert!(faults.is_empty(), "{faults:?}");
+        proxy
+    }
+
+    fn is_used(proxy: &ForwardProxy, url: &str) -> bool {
+        proxy.toward(&Url::parse(url).unwrap()).is_some()
+    }
+
+    #[test]
+    fn only_https_to_other_machines_goes_through_it() {
+        let proxy = proxy(&[("HTTPS_PROXY", "http://proxy.example:3128")]);
+        for url in ["https://a.example/x", "https://10.0.0.1", "https://[2001:db8::1]/"] {
+            assert!(is_used(&proxy, url), "{url}");
+        }
+        for url in ["http://a.example", "https://localhost/", "https://127.0.0.1:9", "https://[::1]/"] {
+            assert!(!is_used(&proxy, url), "{url}");
+        }
+    }
+
+    #[test]
+    fn exceptions_are_read_as_curl_does() {
+        let variables =
+            [("https_proxy", "proxy.example"), ("no_proxy", "a.example, .b.example,10.0.0.0/8,2001:db8::1")];
+        let proxy = proxy(&variables);
+        for url in [
+            "https://a.example",
+            "https://x.a.example",
+            "https://y.b.example",
+            "https://10.1.2.3",
+            "https://[2001:db8::1]",
+        ] {
+            assert!(!is_used(&proxy, url), "{url}");
+        }
+        for url in ["https://nota.example", "https://11.0.0.1", "https://a.example.org"] {
+            assert!(is_used(&proxy, url), "{url}");
+        }
+        let none = ForwardProxy { no_proxy: "*".to_owned(), ..proxy };
+        assert!(!is_used(&none, "https://c.example"));
+    }
+
+    #[test]
+    fn capitals_win_and_user_information_stays() {
+        let proxy = proxy(&[
+            ("https_proxy", "http://small.example"),
+            ("HTTPS_PROXY", "https://me:p4ss@big.example:8443"),
+        ]);
+        let url = proxy.https_proxy.clone().unwrap();
+        assert_eq!(url.as_str(), "https://me:p4ss@big.example:8443/");
+        assert!(!format!("{proxy:?}").contains("p4ss"));
+        assert!(super::proxy_url("proxy.example:3128").is_ok());
+        assert!(super::proxy_url("//").is_err());
+    }
+}

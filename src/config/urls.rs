@@ -174,20 +174,19 @@ pub fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
 /// Reads the token endpoint's URL (RFC 6749, 3.2: a query may be there, a fragment must not).
 pub(super) fn token_url(text: &str) -> Result<Url, Unfit> {
     let (scheme, rest) = scheme_and_rest(text)?;
-    if rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
         return Err(Unfit::because("contains user information"));
+    }
+    // The standard's parser looks for a host further on, and reads backslashes as slashes.
+    if authority.is_empty() || authority.contains('\\') {
+        return Err(Unfit::because("has no valid host"));
     }
     if text.contains('#') {
         return Err(Unfit::because("contains a fragment"));
     }
     let url = Url::parse(text).map_err(|error| Unfit(format!("is not a URL ({error})")))?;
-    let Some(host) = url.host() else {
-        return Err(Unfit::because("has no host"));
-    };
-    // The standard's parser reads backslashes as slashes, so what it found has the last word.
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(Unfit::because("contains user information"));
-    }
+    let host = url.host().ok_or_else(|| Unfit::because("has no valid host"))?;
     refuse_clear_text(scheme, &host)?;
     Ok(url)
 }
@@ -195,4 +194,137 @@ pub(super) fn token_url(text: &str) -> Result<Url, Unfit> {
 /// The token endpoint of a CXone region.
 pub(super) fn token_url_of(base: &BaseUrl) -> Result<Url, Unfit> {
     token_url(&format!("{base}/api/v2/oauth/token"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn reason(text: &str) -> String {
+        text.parse::<BaseUrl>().unwrap_err().0
+    }
+
+    #[test]
+    fn the_prefix_is_kept_byte_for_byte() {
+        for (text, origin, prefix) in [
+            ("https://a.example", "https://a.example", ""),
+            ("https://a.example/", "https://a.example", ""),
+            ("HTTPS://A.Example:443/X//y%2Fz/", "https://a.example", "/X//y%2Fz"),
+            ("https://a.example//", "https://a.example", "/"),
+            ("https://a.example:8443/a/../b", "https://a.example:8443", "/a/../b"),
+            ("https://[2001:DB8::1]:8443", "https://[2001:db8::1]:8443", ""),
+            ("https://[2001:db8::1]", "https://[2001:db8::1]", ""),
+            ("http://localhost:80", "http://localhost", ""),
+            ("http://127.1.2.3:9090/x", "http://127.1.2.3:9090", "/x"),
+            ("http://[::1]:9090", "http://[::1]:9090", ""),
+            ("https://b\u{fc}cher.example", "https://xn--bcher-kva.example", ""),
+        ] {
+            let url: BaseUrl = text.parse().unwrap();
+            assert_eq!((url.origin().as_str(), url.prefix.as_str()), (origin, prefix), "{text}");
+            assert_eq!(url.to_string(), format!("{origin}{prefix}"));
+        }
+        let url: BaseUrl = "https://[::1]".parse().unwrap();
+        assert_eq!((url.authority().as_str(), url.port), ("[::1]", 443));
+    }
+
+    proptest! {
+        #[test]
+        fn any_legal_path_comes_through(path in "(/[A-Za-z0-9._~!$&'()*+,;=:@-]{0,9}|/%[0-9A-Fa-f]{2}){0,6}") {
+            let url: BaseUrl = format!("https://a.example{path}").parse().unwrap();
+            prop_assert_eq!(&url.prefix, path.strip_suffix('/').unwrap_or(&path));
+            // What is shown means the same again, but for a trailing slash that would be dropped anew.
+            if !url.prefix.ends_with('/') {
+                prop_assert_eq!(url.to_string().parse::<BaseUrl>(), Ok(url));
+            }
+        }
+
+        #[test]
+        fn no_text_upsets_the_parsers(text in "\\PC*|https?://[a-z\\[\\]:0-9@%/?#\\\\.]{0,20}") {
+            if let Ok(url) = text.parse::<BaseUrl>() {
+                prop_assert!(!url.prefix.contains(['?', '#', '\\']) && url.port != 0);
+                prop_assert!(url.prefix.is_empty() || url.prefix.starts_with('/'));
+                prop_assert!(url.scheme == Scheme::Https || is_loopback(&url.host));
+                prop_assert!(token_url_of(&url).is_ok());
+            }
+            if let Ok(url) = token_url(&text) {
+                prop_assert!(url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_base_url_is_said() {
+        for (text, why) in [
+            ("a.example", "has no scheme"),
+            ("ftp://a.example", "has an unknown scheme"),
+            ("https://", "has no host"),
+            ("https:///x", "has no host"),
+            ("https://:443", "has no host"),
+            ("https://me@a.example", "contains user information"),
+            ("https://a.example?", "contains a query"),
+            ("https://a.example/x#", "contains a fragment"),
+            ("https://a.example/x y", "contains white space"),
+            (" https://a.example", "contains white space"),
+            ("https://a.example/\u{fc}", "has a path with characters"),
+            ("https://a.example/%2", "has a path with characters"),
+            ("https://a.example/\\x", "has a path with characters"),
+            ("https://a.example:0", "has no port between"),
+            ("https://a.example:", "has no port between"),
+            ("https://a.example:70000", "has no port between"),
+            ("https://a.example:+80", "has no port between"),
+            ("https://a.example::80", "has no "),
+            ("https://a%2eexample", "has no valid host"),
+            ("https://a\\b", "has no valid host"),
+            ("https://[::1", "has no "),
+            ("https://2001:db8::1", "has no "),
+        ] {
+            let reason = reason(text);
+            assert!(reason.starts_with(why), "{text}: {reason}");
+        }
+    }
+
+    #[test]
+    fn clear_text_is_for_this_machine() {
+        let refused = "would send credentials in the clear to another machine";
+        for host in ["a.example", "localhost.a.example", "10.0.0.1", "[2001:db8::1]", "0.0.0.0", "128.0.0.1"]
+        {
+            assert_eq!(reason(&format!("http://{host}/")), refused, "{host}");
+            assert_eq!(token_url(&format!("http://{host}/")).unwrap_err().0, refused, "{host}");
+        }
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "127.0.0.1",
+            "127.255.0.1",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert!(format!("http://{host}/").parse::<BaseUrl>().is_ok(), "{host}");
+            assert!(token_url(&format!("http://{host}/")).is_ok(), "{host}");
+        }
+    }
+
+    #[test]
+    fn the_token_endpoint_may_have_a_query_only() {
+        assert!(token_url("https://a.example/token?tenant=1").is_ok());
+        for (text, why) in [
+            ("https://a.example/token#x", "contains a fragment"),
+            ("https://me:pass@a.example/token", "contains user information"),
+            ("https://@a.example/token", "contains user information"),
+            ("https:///token", "has no valid host"),
+            ("https://a.example\\@b.example/", "contains user information"),
+            ("https://a.example\\x/", "has no valid host"),
+            ("https://a.example:x/", "is not a URL"),
+            ("a.example/token", "has no scheme"),
+            ("https://a.example/to ken", "contains white space"),
+        ] {
+            match token_url(text) {
+                Err(Unfit(reason)) => assert!(reason.starts_with(why), "{text}: {reason}"),
+                Ok(url) => panic!("{text} became {url}"),
+            }
+        }
+    }
 }

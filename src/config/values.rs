@@ -258,3 +258,6 @@ pub(super) fn log_filter(text: &str) -> Result<String, Unfit> {
         .map(|_| text.to_owned())
         .map_err(|error| Unfit(format!("is not a filter ({error})")))
 }
+
+#[cfg(test)]
+mod tests;
