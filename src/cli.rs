@@ -153,3 +153,108 @@ fn simulate_options(
     })?;
     Ok(SimulateOptions { listen, log: flags(given, SIMULATE_OPTIONS) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, Box<clap::Error>> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    fn refused(line: &str) -> clap::Error {
+        match parsed(line) {
+            Ok(_) => panic!("`{line}` was accepted"),
+            Err(error) => *error,
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_is_a_flag_of_the_commands_that_load_it() {
+        for name in ["serve", "check", "token"] {
+            for entry in options::TABLE {
+                let Some(flag) = entry.flag else { continue };
+                let flags = match parsed(&format!("cxone-proxy {name} --{flag} value")) {
+                    Ok(Command::Serve(flags) | Command::Check(flags) | Command::Token(flags)) => flags,
+                    Ok(Command::Demo(_) | Command::Simulate(_)) => panic!("another command"),
+                    Err(error) => panic!("{error}"),
+                };
+                assert_eq!(flags.values, [(*entry, OsString::from("value"))]);
+                assert_eq!(flags.config, None);
+            }
+        }
+    }
+
+    #[test]
+    fn each_command_takes_its_own_options() {
+        let Ok(Command::Serve(flags)) = parsed("cxone-proxy serve --config a.toml --via=off") else {
+            panic!()
+        };
+        assert_eq!(flags.config, Some("a.toml".into()));
+        assert_eq!(flags.values, [(&options::VIA, "off".into())]);
+        let demo =
+            parsed("cxone-proxy demo --listen 127.0.0.1:0 --admin-listen off --log debug --log-format json");
+        assert!(matches!(demo, Ok(Command::Demo(flags)) if flags.values.len() == 4));
+        assert_eq!(refused("cxone-proxy demo --client-id x").exit_code(), 2);
+        let Ok(Command::Simulate(given)) = parsed("cxone-proxy simulate --log-format json") else { panic!() };
+        assert_eq!(given.listen.to_string(), "127.0.0.1:9090");
+        assert_eq!(given.log.values, [(&options::LOG_FORMAT, "json".into())]);
+        let Ok(Command::Simulate(given)) = parsed("cxone-proxy simulate --listen [::1]:0") else { panic!() };
+        assert_eq!(given.listen.to_string(), "[::1]:0");
+    }
+
+    #[test]
+    fn help_and_version_are_results_and_all_else_is_a_mistake() {
+        for name in ["", " serve", " check", " token", " demo", " simulate"] {
+            for flag in ["--help", "--version", "-h", "-V"] {
+                let error = refused(&format!("cxone-proxy{name} {flag}"));
+                assert_eq!((error.exit_code(), error.use_stderr()), (0, false), "{name} {flag}");
+            }
+            let error = refused(&format!("cxone-proxy{name} --no-such-flag"));
+            assert_eq!((error.exit_code(), error.use_stderr()), (2, true), "{name}");
+        }
+        for line in
+            ["cxone-proxy", "cxone-proxy sevre", "cxone-proxy serve now", "cxone-proxy simulate --listen x"]
+        {
+            let error = refused(line);
+            assert_eq!((error.exit_code(), error.use_stderr()), (2, true), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_secret_has_no_flag_and_is_not_shown() {
+        for line in [
+            "cxone-proxy serve --client-secret s3cr3t",
+            "cxone-proxy serve --client-secret=s3cr3t",
+            "cxone-proxy token --region eu --client-secret s3cr3t",
+            "cxone-proxy --client-secret s3cr3t",
+        ] {
+            let error = refused(line);
+            let text = error.to_string();
+            assert_eq!(error.exit_code(), 2);
+            assert!(text.contains("CXONE_CLIENT_SECRET") && text.contains("--client-secret-file"), "{text}");
+            assert!(!text.contains("s3cr3t"));
+        }
+        assert!(!refused("cxone-proxy serve --client-secert=s3cr3t").to_string().contains("s3cr3t"));
+    }
+
+    #[test]
+    fn the_help_tells_where_each_value_can_be_set() {
+        let help =
+            refused("cxone-proxy serve --help").to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        for entry in options::TABLE {
+            assert!(help.contains(entry.variable), "{}", entry.variable);
+            assert!(
+                entry.file_key.is_none_or(|key| help.contains(&format!("[file: {key}]"))),
+                "{}",
+                entry.variable
+            );
+        }
+        assert!(help.contains("[default: 10s] [env: CXONE_PROXY_CONNECT_TIMEOUT]"), "{help}");
+    }
+}
