@@ -80,38 +80,13 @@ fn misconfigured(faults: &[impl std::fmt::Display]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
-    use super::{super::obtain::ask, *};
+    use super::{super::obtain::tests::asked, *};
     use crate::config;
 
-    /// What `check` reports of a token endpoint that gives this answer, once.
     fn report_of(answer: &'static str) -> (Ending, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let endpoint = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut request = Vec::new();
-            while !request.ends_with(b"scope=users%3Aread") {
-                let mut piece = [0; 1024];
-                let length = io::Read::read(&mut stream, &mut piece).unwrap();
-                assert_ne!(length, 0, "broke off after {}", String::from_utf8_lossy(&request));
-                request.extend_from_slice(&piece[..length]);
-            }
-            stream.write_all(answer.as_bytes()).unwrap();
-        });
-        let environment: Environment = [
-            ("CXONE_BASE_URL", format!("http://{address}/")),
-            ("CXONE_CLIENT_ID", "app".to_owned()),
-            ("CXONE_CLIENT_SECRET", "s3cr3t".to_owned()),
-            ("CXONE_SCOPES", "users:read".to_owned()),
-        ]
-        .into_iter()
-        .collect();
-        let config = config::load(&Flags::default(), &environment).unwrap().config;
-        let (ending, report) = report(ask(config));
-        endpoint.join().unwrap();
-        (ending, report.replace(&address.to_string(), "REGION"))
+        let (obtained, address) = asked(answer);
+        let (ending, report) = report(obtained);
+        (ending, report.replace(&address, "REGION"))
     }
 
     #[test]

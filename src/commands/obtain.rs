@@ -82,3 +82,50 @@ fn credentials(config: &Config) -> Credentials {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// What comes of asking a token endpoint that gives this answer, and its address.
+    pub(in crate::commands) fn asked(
+        answer: &'static str,
+    ) -> (Result<(Config, AccessToken), NoToken>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let endpoint = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"scope=users%3Aread") {
+                let mut piece = [0; 1024];
+                let length = stream.read(&mut piece).unwrap();
+                assert_ne!(length, 0, "broke off after {}", String::from_utf8_lossy(&request));
+                request.extend_from_slice(&piece[..length]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(request).unwrap()
+        });
+        let environment: Environment = [
+            ("CXONE_BASE_URL", format!("http://{address}/")),
+            ("CXONE_CLIENT_ID", "app".to_owned()),
+            ("CXONE_CLIENT_SECRET", "s3cr3t".to_owned()),
+            ("CXONE_SCOPES", "users:read".to_owned()),
+        ]
+        .into_iter()
+        .collect();
+        let config = config::load(&Flags::default(), &environment).unwrap().config;
+        let obtained = ask(config);
+        let request = endpoint.join().unwrap();
+        assert!(request.starts_with("POST /api/v2/oauth/token HTTP/1.1\r\n"), "{request}");
+        assert!(
+            request.contains("grant_type=client_credentials&client_id=app&client_secret=s3cr3t"),
+            "{request}"
+        );
+        (obtained, address)
+    }
+}

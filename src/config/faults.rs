@@ -70,6 +70,16 @@ pub enum Fault {
         /// What was probably meant.
         suggestion: Option<&'static str>,
     },
+    /// A value where a section belongs.
+    #[error(
+        "{name} in {origin}: is a section, which has no value of its own; accepted: `[{name}]` with its keys below it"
+    )]
+    NoSection {
+        /// The section.
+        name: String,
+        /// Where it stands.
+        origin: Source,
+    },
     /// A `CXONE_…` variable that is none of ours.
     #[error("unknown environment variable {name}{}; unset it, or see `cxone-proxy serve --help` for those that exist", did_you_mean(*suggestion))]
     UnknownVariable {

@@ -60,6 +60,8 @@ impl Reading<'_> {
         let entry = options::TABLE.iter().copied().find(|entry| entry.file_key == Some(key.as_str()));
         if let (true, Some(table)) = (is_section, item.as_table_like()) {
             self.table(&key, table);
+        } else if is_section {
+            self.faults.push(Fault::NoSection { name: key, origin });
         } else if let Some(entry) = entry {
             match text_of(entry, item) {
                 Ok(text) => self.found.push(Found { entry, source: origin, text }),

@@ -1,7 +1,7 @@
 //! The one table of options.
 //!
 //! Loading, `--help`, the suggestions in error messages and the README's table all derive from it, so
-//! none of them can tell another story. What a value means is decided elsewhere ([`super::values`]);
+//! none of them can tell another story. What a value means is decided elsewhere;
 //! this file says what there is, what it is called and what stands in when nobody sets it.
 
 use std::time::Duration;

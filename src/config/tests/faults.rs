@@ -191,6 +191,17 @@ fn unknown_keys_get_the_likely_one() {
 }
 
 #[test]
+fn a_section_has_no_value() {
+    for text in ["upstream = 'eu'", "[[upstream]]\nregion = 'eu'"] {
+        assert_eq!(
+            Given::credentials().file(text).only_fault(),
+            "upstream in cxone-proxy.toml:1: is a section, which has no value of its own; accepted: `[upstream]` with \
+             its keys below it"
+        );
+    }
+}
+
+#[test]
 fn unknown_variables_get_the_likely_one() {
     let cases = [
         ("CXONE_REGOIN", Some("CXONE_REGION")),

@@ -149,6 +149,15 @@ fn variables_of_the_orchestrator_are_nobodys_configuration() {
 }
 
 #[test]
+fn an_environment_can_be_made_of_a_part_of_another() {
+    let whole: Environment = [("CXONE_REGION", "eu"), ("CXONE_PROXY_LOG", "debug")].into_iter().collect();
+    let made = whole.only(&["CXONE_PROXY_LOG", "NO_COLOR"]).with("CXONE_CLIENT_ID", "app");
+    assert_eq!(made.value("CXONE_REGION"), None);
+    assert_eq!(made.value("CXONE_PROXY_LOG"), Some(OsStr::new("debug")));
+    assert_eq!(made.with("CXONE_CLIENT_ID", "other").value("CXONE_CLIENT_ID"), Some(OsStr::new("other")));
+}
+
+#[test]
 fn the_log_alone_asks_for_nothing_else() {
     let environment: Environment =
         [("CXONE_PROXY_LOG", "debug"), ("CXONE_REGION", "mars"), ("NO_COLOR", "1")].into_iter().collect();
