@@ -3,28 +3,44 @@
 use std::fmt;
 
 use hyper_util::client::proxy::matcher::Matcher;
-use url::Url;
+use url::{Host, Url};
 
-use super::{faults::Fault, sources::Environment, urls, values::Unfit};
+use super::{
+    faults::Fault,
+    sources::Environment,
+    urls::{self, BaseUrl, Scheme},
+    values::Unfit,
+};
 
 /// Which connections go through a forward proxy.
 #[derive(Clone, Default)]
 pub struct ForwardProxy {
-    /// The proxy for `https` origins: `http` or `https`, perhaps with user information.
+    /// The proxy for `https` origins, spoken to by `http`, perhaps with user information.
     pub https_proxy: Option<Url>,
     /// The hosts that are reached without it, as curl understands the list.
     pub no_proxy: String,
 }
 
-const PROXY_FORM: &str = "`http://HOST:PORT` or `https://HOST:PORT`, perhaps with `USER:PASSWORD@`";
+const PROXY_FORM: &str = "`http://HOST:PORT`, perhaps with `USER:PASSWORD@` before the host";
 const NO_PROXY_FORM: &str = "host names, IP addresses and networks separated by commas, or `*`";
 
 impl ForwardProxy {
-    /// The proxy for connections to `url`'s origin; `None` means directly. Loopback and `http` always are.
+    /// The proxy on the way to `url`; `None` means directly. Loopback and `http` always go directly.
     pub fn toward(&self, url: &Url) -> Option<&Url> {
+        self.toward_host(url.scheme() == "https", &url.host()?)
+    }
+
+    /// The proxy on the way to the upstream, by the same rule.
+    pub fn toward_upstream(&self, base_url: &BaseUrl) -> Option<&Url> {
+        self.toward_host(base_url.scheme == Scheme::Https, &base_url.host)
+    }
+
+    fn toward_host<S: AsRef<str>>(&self, is_https: bool, host: &Host<S>) -> Option<&Url>
+    where
+        Host<S>: fmt::Display,
+    {
         let proxy = self.https_proxy.as_ref()?;
-        let host = url.host()?;
-        if url.scheme() != "https" || urls::is_loopback(&host) {
+        if !is_https || urls::is_loopback(host) {
             return None;
         }
         let uri: http::Uri = format!("https://{host}/").parse().ok()?;
@@ -61,7 +77,7 @@ fn proxy_url(text: &str) -> Result<Url, Unfit> {
     // Without a scheme it is spoken to in the clear, as curl has it.
     let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
     let url = url.map_err(|error| Unfit(format!("is not a URL ({error})")))?;
-    if !matches!(url.scheme(), "http" | "https") {
+    if url.scheme() != "http" {
         return Err(Unfit(format!("has the scheme `{}`, which is not spoken here", url.scheme())));
     }
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
@@ -91,7 +107,11 @@ mod tests {
     }
 
     fn is_used(proxy: &ForwardProxy, url: &str) -> bool {
-        proxy.toward(&Url::parse(url).unwrap()).is_some()
+        let toward = proxy.toward(&Url::parse(url).unwrap());
+        if let Ok(base_url) = url.parse() {
+            assert_eq!(proxy.toward_upstream(&base_url), toward, "{url}");
+        }
+        toward.is_some()
     }
 
     #[test]
@@ -130,12 +150,13 @@ mod tests {
     fn capitals_win_and_user_information_stays() {
         let proxy = proxy(&[
             ("https_proxy", "http://small.example"),
-            ("HTTPS_PROXY", "https://me:p4ss@big.example:8443"),
+            ("HTTPS_PROXY", "http://me:p4ss@big.example:8443"),
         ]);
         let url = proxy.https_proxy.clone().unwrap();
-        assert_eq!(url.as_str(), "https://me:p4ss@big.example:8443/");
+        assert_eq!(url.as_str(), "http://me:p4ss@big.example:8443/");
         assert!(!format!("{proxy:?}").contains("p4ss"));
         assert!(super::proxy_url("proxy.example:3128").is_ok());
         assert!(super::proxy_url("//").is_err());
+        assert!(super::proxy_url("https://proxy.example").is_err());
     }
 }

@@ -59,6 +59,15 @@ impl BaseUrl {
         }
     }
 
+    /// What is resolved and what certificates are made out to: the host, IPv6 without brackets.
+    pub fn bare_host(&self) -> String {
+        match &self.host {
+            Host::Domain(name) => name.clone(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        }
+    }
+
     /// The origin, as browsers write it.
     pub fn origin(&self) -> String {
         format!("{}://{}", self.scheme.as_str(), self.authority())
@@ -227,6 +236,7 @@ mod tests {
         }
         let url: BaseUrl = "https://[::1]".parse().unwrap();
         assert_eq!((url.authority().as_str(), url.port), ("[::1]", 443));
+        assert_eq!(url.bare_host(), "::1");
     }
 
     proptest! {

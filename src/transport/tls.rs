@@ -19,7 +19,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-/// Nobody can be trusted as configured. The operator's to mend, so every variant names the file.
+/// TLS cannot be set up as configured. The operator's to mend, so each variant names what is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The bundle cannot be read.
@@ -52,6 +52,9 @@ pub enum TlsError {
         /// What is wrong with it.
         error: rustls::Error,
     },
+    /// The upstream's host cannot stand in a certificate.
+    #[error("`{0}` is not a name that TLS can verify")]
+    Name(String),
     /// The cryptography provider lacks the protocol versions.
     #[error("TLS cannot be set up ({0})")]
     Versions(rustls::Error),
