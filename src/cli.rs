@@ -1,1 +1,260 @@
-//! To be written.
+//! The command line: words in, a [`Command`] out.
+//!
+//! First in the walk. The options come from the configuration's one table; what their values mean is
+//! judged there, with those from the environment and the file. Nothing is run here.
+
+use std::{
+    ffi::{OsStr, OsString},
+    process::ExitCode,
+};
+
+use clap::{Arg, ArgMatches, error::ErrorKind, value_parser};
+
+use crate::{
+    commands::{Command, SimulateOptions},
+    config::{
+        Flags, Listen,
+        options::{self, Entry, Fallback},
+    },
+};
+
+const REGION_LISTEN: &str = "127.0.0.1:9090";
+
+/// The options of `demo`: its upstream and credentials are its own.
+static DEMO_OPTIONS: &[&Entry] =
+    &[&options::LISTEN, &options::ADMIN_LISTEN, &options::LOG, &options::LOG_FORMAT];
+
+/// The options of `simulate` that it shares with the proxy.
+static SIMULATE_OPTIONS: &[&Entry] = &[&options::LOG, &options::LOG_FORMAT];
+
+/// Understands the program's arguments, its own name first.
+///
+/// The error is also how `--help` and `--version` arrive: [`refuse`] prints each where it belongs.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Box<clap::Error>> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut command = command();
+    if arguments.iter().any(|argument| is_secret_flag(argument)) {
+        return Err(Box::new(command.error(
+            ErrorKind::UnknownArgument,
+            "there is no flag for the client secret, since every user of the machine can see the arguments of \
+             its processes: set the environment variable CXONE_CLIENT_SECRET, or name a file that holds it by \
+             --client-secret-file or CXONE_CLIENT_SECRET_FILE",
+        )));
+    }
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    match matches.subcommand() {
+        Some(("serve", given)) => Ok(Command::Serve(flags(given, options::TABLE))),
+        Some(("check", given)) => Ok(Command::Check(flags(given, options::TABLE))),
+        Some(("token", given)) => Ok(Command::Token(flags(given, options::TABLE))),
+        Some(("demo", given)) => Ok(Command::Demo(flags(given, DEMO_OPTIONS))),
+        Some(("simulate", given)) => Ok(Command::Simulate(simulate_options(given, &mut command)?)),
+        Some((_, _)) | None => {
+            Err(Box::new(command.error(ErrorKind::MissingSubcommand, "a command is needed")))
+        }
+    }
+}
+
+/// Prints what [`parse`] could not turn into a command: help and version on standard output with status 0,
+/// complaints on standard error with status 2.
+pub fn refuse(error: &clap::Error) -> ExitCode {
+    // Whoever closed the other end does not want to read it.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+fn is_secret_flag(argument: &OsStr) -> bool {
+    argument == "--client-secret" || argument.as_encoded_bytes().starts_with(b"--client-secret=")
+}
+
+fn command() -> clap::Command {
+    let proxy = |name, about| clap::Command::new(name).about(about).arg(config()).args(args(options::TABLE));
+    clap::Command::new("cxone-proxy")
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .about("Forwards local HTTP requests to NICE CXone with an OAuth 2.0 bearer token attached")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(proxy("serve", "Run the proxy until SIGTERM or SIGINT"))
+        .subcommand(proxy("check", "Validate the configuration and get a token, or say what is wrong"))
+        .subcommand(proxy("token", "Print one valid access token"))
+        .subcommand(
+            clap::Command::new("demo")
+                .about("Run a simulated region with a proxy in front of it, and print commands to try")
+                .args(args(DEMO_OPTIONS)),
+        )
+        .subcommand(
+            clap::Command::new("simulate")
+                .about("Run the simulated region alone")
+                .arg(
+                    Arg::new("listen")
+                        .long("listen")
+                        .value_name("ADDRESS")
+                        .default_value(REGION_LISTEN)
+                        .help("Address and port of the region (0 picks one), or `unix:PATH`"),
+                )
+                .args(args(SIMULATE_OPTIONS)),
+        )
+}
+
+fn config() -> Arg {
+    Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(OsString))
+        .help(format!("TOML file with the keys named below [env: {}]", options::CONFIG_VARIABLE))
+}
+
+fn args(entries: &'static [&'static Entry]) -> impl Iterator<Item = Arg> {
+    // The secret has no flag, yet whoever reads the help must learn where it goes.
+    let secret = "The client secret has no flag: set CXONE_CLIENT_SECRET or use this. ";
+    entries.iter().filter_map(move |entry| {
+        let flag = entry.flag?;
+        let before = if **entry == options::CLIENT_SECRET_FILE { secret } else { "" };
+        Some(
+            Arg::new(entry.variable)
+                .long(flag)
+                .value_name(entry.value_name())
+                .value_parser(value_parser!(OsString))
+                .help(format!("{before}{}", help(entry))),
+        )
+    })
+}
+
+fn help(entry: &Entry) -> String {
+    let default = match entry.default {
+        Fallback::Required => "[required] ".to_owned(),
+        Fallback::Described("") => String::new(),
+        Fallback::Described(words) => format!("[default: {words}] "),
+        Fallback::Value(value) => format!("[default: {value}] "),
+    };
+    let key = entry.file_key.map(|key| format!(" [file: {key}]")).unwrap_or_default();
+    let mut meaning = entry.meaning.chars();
+    let first = meaning.next().map(|first| first.to_ascii_uppercase()).unwrap_or_default();
+    format!("{first}{} {default}[env: {}]{key}", meaning.as_str(), entry.variable)
+}
+
+fn flags(given: &ArgMatches, entries: &[&'static Entry]) -> Flags {
+    let value = |id: &str| given.try_get_one::<OsString>(id).ok().flatten().cloned();
+    let values = entries.iter().filter_map(|entry| Some((*entry, value(entry.variable)?))).collect();
+    Flags { config: value("config"), values }
+}
+
+fn simulate_options(
+    given: &ArgMatches,
+    command: &mut clap::Command,
+) -> Result<SimulateOptions, Box<clap::Error>> {
+    let text = given.get_one::<String>("listen").map_or(REGION_LISTEN, String::as_str);
+    let listen: Listen = text.parse().map_err(|unfit| {
+        let accepted = options::LISTEN.accepts;
+        Box::new(command.error(
+            ErrorKind::ValueValidation,
+            format!("flag --listen: `{}` {unfit}; accepted: {accepted}", text.escape_debug()),
+        ))
+    })?;
+    Ok(SimulateOptions { listen, log: flags(given, SIMULATE_OPTIONS) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, Box<clap::Error>> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    fn refused(line: &str) -> clap::Error {
+        match parsed(line) {
+            Ok(_) => panic!("`{line}` was accepted"),
+            Err(error) => *error,
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_is_a_flag_of_the_commands_that_load_it() {
+        for name in ["serve", "check", "token"] {
+            for entry in options::TABLE {
+                let Some(flag) = entry.flag else { continue };
+                let flags = match parsed(&format!("cxone-proxy {name} --{flag} value")) {
+                    Ok(Command::Serve(flags) | Command::Check(flags) | Command::Token(flags)) => flags,
+                    Ok(Command::Demo(_) | Command::Simulate(_)) => panic!("another command"),
+                    Err(error) => panic!("{error}"),
+                };
+                assert_eq!(flags.values, [(*entry, OsString::from("value"))]);
+                assert_eq!(flags.config, None);
+            }
+        }
+    }
+
+    #[test]
+    fn each_command_takes_its_own_options() {
+        let Ok(Command::Serve(flags)) = parsed("cxone-proxy serve --config a.toml --via=off") else {
+            panic!()
+        };
+        assert_eq!(flags.config, Some("a.toml".into()));
+        assert_eq!(flags.values, [(&options::VIA, "off".into())]);
+        let demo =
+            parsed("cxone-proxy demo --listen 127.0.0.1:0 --admin-listen off --log debug --log-format json");
+        assert!(matches!(demo, Ok(Command::Demo(flags)) if flags.values.len() == 4));
+        assert_eq!(refused("cxone-proxy demo --client-id x").exit_code(), 2);
+        let Ok(Command::Simulate(given)) = parsed("cxone-proxy simulate --log-format json") else { panic!() };
+        assert_eq!(given.listen.to_string(), "127.0.0.1:9090");
+        assert_eq!(given.log.values, [(&options::LOG_FORMAT, "json".into())]);
+        let Ok(Command::Simulate(given)) = parsed("cxone-proxy simulate --listen [::1]:0") else { panic!() };
+        assert_eq!(given.listen.to_string(), "[::1]:0");
+    }
+
+    #[test]
+    fn help_and_version_are_results_and_all_else_is_a_mistake() {
+        for name in ["", " serve", " check", " token", " demo", " simulate"] {
+            for flag in ["--help", "--version", "-h", "-V"] {
+                let error = refused(&format!("cxone-proxy{name} {flag}"));
+                assert_eq!((error.exit_code(), error.use_stderr()), (0, false), "{name} {flag}");
+            }
+            let error = refused(&format!("cxone-proxy{name} --no-such-flag"));
+            assert_eq!((error.exit_code(), error.use_stderr()), (2, true), "{name}");
+        }
+        for line in
+            ["cxone-proxy", "cxone-proxy sevre", "cxone-proxy serve now", "cxone-proxy simulate --listen x"]
+        {
+            let error = refused(line);
+            assert_eq!((error.exit_code(), error.use_stderr()), (2, true), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_secret_has_no_flag_and_is_not_shown() {
+        for line in [
+            "cxone-proxy serve --client-secret s3cr3t",
+            "cxone-proxy serve --client-secret=s3cr3t",
+            "cxone-proxy token --region eu --client-secret s3cr3t",
+            "cxone-proxy --client-secret s3cr3t",
+        ] {
+            let error = refused(line);
+            let text = error.to_string();
+            assert_eq!(error.exit_code(), 2);
+            assert!(text.contains("CXONE_CLIENT_SECRET") && text.contains("--client-secret-file"), "{text}");
+            assert!(!text.contains("s3cr3t"));
+        }
+        assert!(!refused("cxone-proxy serve --client-secert=s3cr3t").to_string().contains("s3cr3t"));
+    }
+
+    #[test]
+    fn the_help_tells_where_each_value_can_be_set() {
+        let help =
+            refused("cxone-proxy serve --help").to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        for entry in options::TABLE {
+            assert!(help.contains(entry.variable), "{}", entry.variable);
+            assert!(
+                entry.file_key.is_none_or(|key| help.contains(&format!("[file: {key}]"))),
+                "{}",
+                entry.variable
+            );
+        }
+        assert!(help.contains("[default: 10s] [env: CXONE_PROXY_CONNECT_TIMEOUT]"), "{help}");
+    }
+}

@@ -1,1 +1,96 @@
-//! To be written.
+//! What the program can be told to do, and how it ends.
+//!
+//! One file for each command. Exit statuses and the form of errors on standard error are decided here
+//! alone; standard output belongs to the commands' results.
+
+pub mod check;
+mod obtain;
+pub mod token;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use crate::config::{ConfigError, Environment, Flags, Listen};
+
+/// A command with its options, not yet judged.
+pub enum Command {
+    /// Runs the proxy.
+    Serve(Flags),
+    /// Says whether it could run.
+    Check(Flags),
+    /// Prints an access token.
+    Token(Flags),
+    /// Runs a simulated region with a proxy in front of it.
+    Demo(Flags),
+    /// Runs the simulated region alone.
+    Simulate(SimulateOptions),
+}
+
+impl Command {
+    /// Runs it to its end, on this thread.
+    pub fn run(&self, environment: &Environment) -> Ending {
+        match self {
+            Self::Check(flags) => check::run(flags, environment),
+            Self::Token(flags) => token::run(flags, environment),
+            Self::Serve(_) | Self::Demo(_) | Self::Simulate(_) => {
+                complain("this command is not part of this build");
+                Ending::Failed
+            }
+        }
+    }
+}
+
+/// The options of `simulate`.
+pub struct SimulateOptions {
+    /// Where the region listens.
+    pub listen: Listen,
+    /// The options that concern its log.
+    pub log: Flags,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It did what it was told to.
+    Well,
+    /// It could not.
+    Failed,
+    /// It did not try: its configuration is wrong.
+    Misconfigured,
+    /// This signal, the second one, ended it at once.
+    Signalled(u8),
+}
+
+impl Ending {
+    /// The exit status: 0, 1, 2, or 128 plus the signal's number.
+    pub fn status(self) -> u8 {
+        match self {
+            Self::Well => 0,
+            Self::Failed => 1,
+            Self::Misconfigured => 2,
+            Self::Signalled(signal) => 128_u8.saturating_add(signal),
+        }
+    }
+}
+
+impl From<Ending> for ExitCode {
+    fn from(ending: Ending) -> Self {
+        Self::from(ending.status())
+    }
+}
+
+/// Says on standard error everything that is wrong with the configuration.
+pub fn misconfigured(error: &ConfigError) -> Ending {
+    for fault in &error.faults {
+        complain(&format!("configuration error: {fault}"));
+    }
+    Ending::Misconfigured
+}
+
+/// Says one thing on standard error, for a person.
+pub fn complain(what: &str) {
+    // There is nobody left to tell when standard error is gone.
+    let _ = writeln!(io::stderr().lock(), "cxone-proxy: {what}");
+}

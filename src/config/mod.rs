@@ -1,1 +1,244 @@
-//! To be written.
+//! The configuration: valid by construction, and errors that say where they come from.
+//!
+//! First in the walk: the command line hands its flags and the environment to [`load`], which puts file
+//! and defaults below them, and either all values are good and typed, or every fault is told at once. Here
+//! alone is the environment read. This module knows the form of values, not what they are used for.
+
+mod address;
+mod build;
+mod faults;
+mod file;
+mod forward_proxy;
+mod judge;
+pub mod options;
+mod reference;
+mod sources;
+mod spelling;
+mod urls;
+mod values;
+
+use std::{
+    ffi::OsStr,
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use url::Url;
+
+pub use self::{
+    address::Listen,
+    faults::{ConfigError, Fault, Missing},
+    forward_proxy::ForwardProxy,
+    reference::markdown_rows,
+    sources::{Environment, Flags, Source},
+    urls::{BaseUrl, Scheme, is_loopback},
+    values::{AllowedHosts, Unfit},
+};
+use self::{options::CONFIG_VARIABLE, sources::Layers};
+use crate::{log, secret::Secret};
+
+/// Everything the program is told. Values are in range and consistent with each other.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: Listen,
+    /// Where the admin pages are; `None` switches them off.
+    pub admin: Option<Listen>,
+    /// Where requests go.
+    pub upstream: Upstream,
+    /// As whom they go there.
+    pub oauth: OAuth,
+    /// Who may send them.
+    pub guard: Guard,
+    /// Which messages get a `Via` field (RFC 9110, 7.6.3).
+    pub via: Via,
+    /// When they are sent again.
+    pub retry: Retry,
+    /// How much of everything one client may use.
+    pub limits: Limits,
+    /// How long open exchanges may take to finish after SIGTERM.
+    pub drain_timeout: Duration,
+    /// What is logged, and how.
+    pub log: log::Settings,
+    /// The way to the upstream and the token endpoint.
+    pub forward_proxy: ForwardProxy,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Its origin and path prefix.
+    pub base_url: BaseUrl,
+    /// PEM bundle trusted beyond the platform's roots; it was readable and held a certificate at start.
+    pub ca_file: Option<PathBuf>,
+    /// For name resolution, connection and TLS together.
+    pub connect_timeout: Duration,
+    /// From the request's end to the response's head; `None` waits for ever.
+    pub response_timeout: Option<Duration>,
+}
+
+/// As whom requests go upstream.
+#[derive(Clone, Debug)]
+pub struct OAuth {
+    /// The client identifier (RFC 6749, 2.2).
+    pub client_id: String,
+    /// The client secret, or where it is kept.
+    pub secret: ClientSecret,
+    /// The scopes to ask for (RFC 6749, 3.3), separated by single spaces; `None` leaves it to the issuer.
+    pub scopes: Option<String>,
+    /// The token endpoint (RFC 6749, 3.2).
+    pub token_url: Url,
+    /// How long before its expiry a token is replaced.
+    pub refresh_margin: Duration,
+}
+
+impl OAuth {
+    /// The token endpoint as it may be shown: without its query, which may hold a key.
+    pub fn token_endpoint(&self) -> String {
+        let mut shown = self.token_url.clone();
+        shown.set_query(None);
+        shown.into()
+    }
+}
+
+/// Where the client secret comes from.
+#[derive(Clone, Debug)]
+pub enum ClientSecret {
+    /// It was given.
+    Value(Secret),
+    /// It stands in a file, which is to be read again for every token request.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What it held at start: the last good secret until it is read again.
+        at_start: Secret,
+    },
+}
+
+/// Who may send requests.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    /// Names accepted in `Host` beyond the built-in ones.
+    pub allowed_hosts: AllowedHosts,
+    /// Web origins whose pages may call, as browsers write them (RFC 6454, 6.2).
+    pub allowed_origins: Vec<String>,
+}
+
+/// Which messages get a `Via` field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// Responses alone.
+    Response,
+    /// Requests and responses.
+    Both,
+    /// None.
+    Off,
+}
+
+/// When requests are sent again.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry {
+    /// The most bytes of one request body that are kept for it.
+    pub replay_buffer: usize,
+    /// The most retries after 429 for one request.
+    pub rate_limit_retries: u32,
+    /// The longest one request may wait, all waits together.
+    pub max_wait: Duration,
+}
+
+/// How much of everything one client may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest header section in bytes.
+    pub header_size: usize,
+    /// The longest a client may take over its header section.
+    pub header_timeout: Duration,
+    /// How long a connection may stay open between requests.
+    pub idle_timeout: Duration,
+    /// The most exchanges at once.
+    pub in_flight: usize,
+}
+
+/// A configuration, and what ought to be said about it once there is a log.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What works but should be looked at.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something that works but should be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// Every user of the machine can read the secret's file.
+    SecretReadableByAll(PathBuf),
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SecretReadableByAll(path) => write!(
+                f,
+                "every user of this machine can read the client secret in {}: `chmod 600` takes that away",
+                path.display()
+            ),
+        }
+    }
+}
+
+/// Puts flags, environment, file and defaults together, the stronger before the weaker.
+///
+/// Reads the configuration file, the secret's file and the CA bundle; opens nothing else. The error holds
+/// every fault there is, not the first alone.
+pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigError> {
+    let mut faults = Vec::new();
+    let layers = Layers([
+        flags.read(&mut faults),
+        environment.read(&mut faults),
+        read_file(flags, environment, &mut faults),
+        sources::defaults(),
+    ]);
+    let forward_proxy = ForwardProxy::read(environment, &mut faults);
+    build::config(&layers, faults, forward_proxy, no_color(environment))
+}
+
+/// What is logged and how, for commands that need no upstream: all the rest is neither read nor judged.
+pub fn load_log(flags: &Flags, environment: &Environment) -> Result<log::Settings, ConfigError> {
+    let names = [options::LOG.variable, options::LOG_FORMAT.variable];
+    let mut faults = Vec::new();
+    let layers = Layers([
+        flags.read(&mut faults),
+        environment.only(&names).read(&mut faults),
+        Vec::new(),
+        sources::defaults(),
+    ]);
+    build::log_alone(&layers, faults, no_color(environment))
+}
+
+/// True where `NO_COLOR` asks for none (<https://no-color.org>: set and not empty).
+fn no_color(environment: &Environment) -> bool {
+    environment.value("NO_COLOR").is_some()
+}
+
+fn read_file(flags: &Flags, environment: &Environment, faults: &mut Vec<Fault>) -> Vec<sources::Found> {
+    let by_flag = flags.config.as_deref().map(|path| (path, Source::Flag("config")));
+    let by_variable = || environment.value(CONFIG_VARIABLE).map(|p| (p, Source::Variable(CONFIG_VARIABLE)));
+    let Some((path, origin)) = by_flag.or_else(by_variable) else { return Vec::new() };
+    read_named(path, origin, faults)
+}
+
+fn read_named(path: &OsStr, origin: Source, faults: &mut Vec<Fault>) -> Vec<sources::Found> {
+    let path = Path::new(path);
+    match std::fs::read_to_string(path) {
+        Ok(text) => file::read(path, &text, faults),
+        Err(error) => {
+            faults.push(Fault::Unreadable { path: path.to_owned(), origin, error });
+            Vec::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

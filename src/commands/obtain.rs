@@ -1,0 +1,131 @@
+//! One access token, now: what `check` and `token` have in common.
+//!
+//! From the configuration to the token endpoint and back, without a keeper and without a listener.
+
+use std::{error::Error, io};
+
+use crate::{
+    clock::Clock,
+    config::{self, ClientSecret, Config, ConfigError, Environment, Flags, Loaded},
+    log,
+    oauth::{self, AccessToken, Credentials, Endpoint, EndpointError, Unavailable},
+    transport::tls::{self, TlsError},
+};
+
+/// There is no token, and why.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoToken {
+    /// The configuration is wrong in itself.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The CA bundle is wrong.
+    #[error("upstream.ca_file: {0}; accepted: a PEM file of CA certificates")]
+    Tls(#[from] TlsError),
+    /// The token endpoint cannot be asked as configured.
+    #[error("{} ({})", .0, cause(.0))]
+    Endpoint(#[from] EndpointError),
+    /// The machine refuses what every program needs.
+    #[error("the program cannot be set up: {0}")]
+    Machine(#[from] io::Error),
+    /// The token endpoint gave none.
+    #[error("{reason}")]
+    Unavailable {
+        /// The configuration with which it was asked.
+        config: Box<Config>,
+        /// Its answer, or the lack of one.
+        reason: Unavailable,
+    },
+}
+
+fn cause(error: &EndpointError) -> String {
+    error.source().map_or_else(|| "no cause given".to_owned(), ToString::to_string)
+}
+
+/// Loads the configuration, starts the log and asks once. Takes ten seconds at most.
+pub(super) fn obtain(flags: &Flags, environment: &Environment) -> Result<(Config, AccessToken), NoToken> {
+    let Loaded { config, warnings } = config::load(flags, environment)?;
+    // A log that has been started before, by whoever embeds this, does as well.
+    let _ = log::start(&config.log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    ask(config)
+}
+
+/// Asks the token endpoint once.
+pub(super) fn ask(config: Config) -> Result<(Config, AccessToken), NoToken> {
+    let clock = Clock::System;
+    let endpoint = Endpoint::new(settings(&config)?, credentials(&config), clock.clone())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(oauth::fetch_once(&endpoint, &clock)) {
+        Ok(token) => Ok((config, token)),
+        Err(reason) => Err(NoToken::Unavailable { config: Box::new(config), reason }),
+    }
+}
+
+fn settings(config: &Config) -> Result<oauth::Settings, TlsError> {
+    Ok(oauth::Settings {
+        token_url: config.oauth.token_url.clone(),
+        scopes: config.oauth.scopes.clone(),
+        refresh_margin: config.oauth.refresh_margin,
+        tls: tls::client_config(config.upstream.ca_file.as_deref())?,
+        forward_proxy: config.forward_proxy.toward(&config.oauth.token_url).cloned(),
+    })
+}
+
+fn credentials(config: &Config) -> Credentials {
+    let client_id = config.oauth.client_id.clone();
+    match &config.oauth.secret {
+        ClientSecret::Value(secret) => Credentials::with_secret(client_id, secret.clone()),
+        ClientSecret::File { path, at_start } => {
+            Credentials::with_secret_file(client_id, path.clone(), at_start.clone())
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// What comes of asking a token endpoint that gives this answer, and its address.
+    pub(in crate::commands) fn asked(
+        answer: &'static str,
+    ) -> (Result<(Config, AccessToken), NoToken>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let endpoint = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"scope=users%3Aread") {
+                let mut piece = [0; 1024];
+                let length = stream.read(&mut piece).unwrap();
+                assert_ne!(length, 0, "broke off after {}", String::from_utf8_lossy(&request));
+                request.extend_from_slice(&piece[..length]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(request).unwrap()
+        });
+        let environment: Environment = [
+            ("CXONE_BASE_URL", format!("http://{address}/")),
+            ("CXONE_CLIENT_ID", "app".to_owned()),
+            ("CXONE_CLIENT_SECRET", "s3cr3t".to_owned()),
+            ("CXONE_SCOPES", "users:read".to_owned()),
+        ]
+        .into_iter()
+        .collect();
+        let config = config::load(&Flags::default(), &environment).unwrap().config;
+        let obtained = ask(config);
+        let request = endpoint.join().unwrap();
+        assert!(request.starts_with("POST /api/v2/oauth/token HTTP/1.1\r\n"), "{request}");
+        assert!(
+            request.contains("grant_type=client_credentials&client_id=app&client_secret=s3cr3t"),
+            "{request}"
+        );
+        (obtained, address)
+    }
+}

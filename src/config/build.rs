@@ -1,0 +1,234 @@
+//! From judged values to a [`Config`], or to everything that is wrong.
+//!
+//! Here stands what no single value can know: which of two options counts, what follows from another, and
+//! what contradicts it.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use url::Url;
+
+use super::{
+    ClientSecret, Config, ConfigError, ForwardProxy, Guard, Limits, Listen, Loaded, OAuth, Retry, Upstream,
+    Via, Warning,
+    address::listen_or_off,
+    faults::{Fault, Missing},
+    judge::{Faulty, Judge, unfit_value},
+    options as o,
+    sources::{Layers, Source},
+    urls::{self, BaseUrl},
+    values::{self, AllowedHosts, Unfit},
+};
+use crate::{log, secret::Secret};
+
+/// Builds the whole configuration; `faults` are those of reading the sources.
+pub(super) fn config(
+    layers: &Layers,
+    faults: Vec<Fault>,
+    forward_proxy: ForwardProxy,
+    no_color: bool,
+) -> Result<Loaded, ConfigError> {
+    let mut judge = Judge { layers, faults, warnings: Vec::new() };
+    let built = parts(&mut judge, forward_proxy, no_color);
+    match built {
+        Ok(config) if judge.faults.is_empty() => Ok(Loaded { config, warnings: judge.warnings }),
+        Ok(_) | Err(Faulty) => Err(ConfigError { faults: judge.faults }),
+    }
+}
+
+/// Builds what concerns the log, and nothing else.
+pub(super) fn log_alone(
+    layers: &Layers,
+    faults: Vec<Fault>,
+    no_color: bool,
+) -> Result<log::Settings, ConfigError> {
+    let mut judge = Judge { layers, faults, warnings: Vec::new() };
+    match log_settings(&mut judge, no_color) {
+        Ok(log) if judge.faults.is_empty() => Ok(log),
+        Ok(_) | Err(Faulty) => Err(ConfigError { faults: judge.faults }),
+    }
+}
+
+// In this and every part below, all values are judged before the first `?`: the operator learns of every
+// fault at once.
+fn parts(judge: &mut Judge<'_>, forward_proxy: ForwardProxy, no_color: bool) -> Result<Config, Faulty> {
+    let upstream = upstream(judge);
+    let oauth = oauth(judge, upstream.as_ref().ok().map(|upstream| &upstream.base_url));
+    let guard = guard(judge);
+    let listeners = listeners(judge, guard.as_ref().ok());
+    let vias = [("response", Via::Response), ("both", Via::Both), ("off", Via::Off)];
+    let via = judge.value(&o::VIA, |text| values::one_of(text, &vias));
+    let retry = retry(judge);
+    let limits = limits(judge);
+    let drain_timeout = judge.duration(&o::DRAIN_TIMEOUT);
+    let log = log_settings(judge, no_color);
+    let (listen, admin) = listeners?;
+    Ok(Config {
+        listen,
+        admin,
+        upstream: upstream?,
+        oauth: oauth?,
+        guard: guard?,
+        via: via?,
+        retry: retry?,
+        limits: limits?,
+        drain_timeout: drain_timeout?,
+        log: log?,
+        forward_proxy,
+    })
+}
+
+fn upstream(judge: &mut Judge<'_>) -> Result<Upstream, Faulty> {
+    let base_url = base_url(judge);
+    let ca_file = judge.optional(&o::CA_FILE, ca_file);
+    let connect_timeout = judge.duration(&o::CONNECT_TIMEOUT);
+    let response_timeout = judge.duration_or_off(&o::RESPONSE_TIMEOUT);
+    Ok(Upstream {
+        base_url: base_url?,
+        ca_file: ca_file?,
+        connect_timeout: connect_timeout?,
+        response_timeout: response_timeout?,
+    })
+}
+
+fn base_url(judge: &mut Judge<'_>) -> Result<BaseUrl, Faulty> {
+    const REGIONS: &[(&str, &str)] = &[
+        ("global", "https://api.cxone.com"),
+        ("eu", "https://api.eu.cxone.com"),
+        ("usgov", "https://api.usgov.cxone.com"),
+    ];
+    let of_region = judge.value(&o::REGION, |text| values::one_of(text, REGIONS)?.parse());
+    let given = judge.optional(&o::BASE_URL, str::parse);
+    let (strongest, faults) = judge.layers.stronger_of(&o::BASE_URL, &o::REGION);
+    judge.faults.extend(faults);
+    let is_given = strongest.is_some_and(|found| *found.entry == o::BASE_URL);
+    if is_given && let Some(given) = given? { Ok(given) } else { of_region }
+}
+
+/// Checks that the bundle can be used; whoever uses it reads it again.
+fn ca_file(path: &str) -> Result<PathBuf, Unfit> {
+    let pem = fs::read(path).map_err(|error| Unfit(format!("cannot be read ({error})")))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(PathBuf::from(path)),
+        Ok(_) => Err(Unfit::because("holds no certificate in PEM form")),
+        Err(error) => Err(Unfit(format!("is not a PEM file ({error})"))),
+    }
+}
+
+fn oauth(judge: &mut Judge<'_>, base_url: Option<&BaseUrl>) -> Result<OAuth, Faulty> {
+    let client_id = judge.value(&o::CLIENT_ID, values::client_id);
+    let secret = client_secret(judge);
+    let scopes = judge.optional(&o::SCOPES, values::scopes).map(Option::flatten);
+    let token_url = token_url(judge, base_url);
+    let refresh_margin = judge.duration(&o::REFRESH_MARGIN);
+    Ok(OAuth {
+        client_id: client_id?,
+        secret: secret?,
+        scopes: scopes?,
+        token_url: token_url?,
+        refresh_margin: refresh_margin?,
+    })
+}
+
+fn token_url(judge: &mut Judge<'_>, base_url: Option<&BaseUrl>) -> Result<Url, Faulty> {
+    if let Some(url) = judge.optional(&o::TOKEN_URL, urls::token_url)? {
+        return Ok(url);
+    }
+    // Without a base URL its own fault has been kept.
+    urls::token_url_of(base_url.ok_or(Faulty)?).map_err(|unfit| {
+        let layers = judge.layers;
+        layers.of(&o::BASE_URL).next().map_or(Faulty, |found| judge.keep(unfit_value(found, unfit)))
+    })
+}
+
+fn client_secret(judge: &mut Judge<'_>) -> Result<ClientSecret, Faulty> {
+    let layers = judge.layers;
+    let value = judge.optional(&o::CLIENT_SECRET, values::secret);
+    let (strongest, contradictions) = layers.stronger_of(&o::CLIENT_SECRET, &o::CLIENT_SECRET_FILE);
+    if !contradictions.is_empty() {
+        // Which of the two is meant is what the operator has to say first.
+        judge.faults.extend(contradictions);
+        return Err(Faulty);
+    }
+    let Some(found) = strongest else {
+        return Err(judge.keep(Fault::Missing(Missing(&o::CLIENT_SECRET, Some(&o::CLIENT_SECRET_FILE)))));
+    };
+    if *found.entry == o::CLIENT_SECRET {
+        return value?.map(ClientSecret::Value).ok_or(Faulty);
+    }
+    let path = PathBuf::from(&found.text);
+    let (at_start, is_public) = secret_file(&path).map_err(|unfit| judge.keep(unfit_value(found, unfit)))?;
+    if is_public {
+        judge.warnings.push(Warning::SecretReadableByAll(path.clone()));
+    }
+    Ok(ClientSecret::File { path, at_start })
+}
+
+/// What the file holds, and whether every user of the machine can read it.
+fn secret_file(path: &Path) -> Result<(Secret, bool), Unfit> {
+    let secret = values::secret_in_file(path)?;
+    let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    Ok((secret, mode & 0o004 != 0))
+}
+
+fn guard(judge: &mut Judge<'_>) -> Result<Guard, Faulty> {
+    let allowed_hosts = judge.optional(&o::ALLOWED_HOSTS, values::allowed_hosts);
+    let allowed_origins = judge.optional(&o::ALLOWED_ORIGINS, values::allowed_origins);
+    Ok(Guard {
+        allowed_hosts: allowed_hosts?.unwrap_or(AllowedHosts::Listed(Vec::new())),
+        allowed_origins: allowed_origins?.unwrap_or_default(),
+    })
+}
+
+fn listeners(judge: &mut Judge<'_>, guard: Option<&Guard>) -> Result<(Listen, Option<Listen>), Faulty> {
+    let listen = judge.value(&o::LISTEN, str::parse::<Listen>);
+    let admin = judge.value(&o::ADMIN_LISTEN, listen_or_off);
+    let (listen, admin) = (listen?, admin?);
+    let layers = judge.layers;
+    let origin = |entry| layers.of(entry).next().map_or(Source::Default, |found| found.source.clone());
+    // Without a guard its own fault has been kept, and says nothing of who was to be let in.
+    let is_closed = guard.is_some_and(|guard| !guard.allowed_hosts.is_set());
+    for (entry, address) in [(&o::LISTEN, Some(&listen)), (&o::ADMIN_LISTEN, admin.as_ref())] {
+        if let Some(address) = address.filter(|address| is_closed && address.is_public()) {
+            let (origin, address) = (origin(entry), address.to_string());
+            judge.keep(Fault::Public { name: entry.name(), origin, address });
+        }
+    }
+    if admin.as_ref().is_some_and(|admin| admin.collides_with(&listen)) {
+        let sources = [origin(&o::LISTEN), origin(&o::ADMIN_LISTEN)];
+        judge.keep(Fault::SameAddress { address: listen.to_string(), sources });
+    }
+    Ok((listen, admin))
+}
+
+fn retry(judge: &mut Judge<'_>) -> Result<Retry, Faulty> {
+    let replay_buffer = judge.size(&o::REPLAY_BUFFER);
+    let rate_limit_retries = judge.count(&o::RATE_LIMIT_RETRIES);
+    let max_wait = judge.duration(&o::MAX_WAIT);
+    Ok(Retry { replay_buffer: replay_buffer?, rate_limit_retries: rate_limit_retries?, max_wait: max_wait? })
+}
+
+fn limits(judge: &mut Judge<'_>) -> Result<Limits, Faulty> {
+    let header_size = judge.size(&o::HEADER_SIZE);
+    let header_timeout = judge.duration(&o::HEADER_TIMEOUT);
+    let idle_timeout = judge.duration(&o::IDLE_TIMEOUT);
+    let in_flight = judge.count(&o::IN_FLIGHT);
+    Ok(Limits {
+        header_size: header_size?,
+        header_timeout: header_timeout?,
+        idle_timeout: idle_timeout?,
+        in_flight: usize::try_from(in_flight?).unwrap_or(usize::MAX),
+    })
+}
+
+fn log_settings(judge: &mut Judge<'_>, no_color: bool) -> Result<log::Settings, Faulty> {
+    let formats = [("text", log::Format::Text), ("json", log::Format::Json)];
+    let filter = judge.value(&o::LOG, values::log_filter);
+    let format = judge.optional(&o::LOG_FORMAT, |text| values::one_of(text, &formats));
+    Ok(log::Settings { filter: filter?, format: format?, no_color })
+}

@@ -1,0 +1,230 @@
+//! What is wrong with the configuration, in words for the person who has to mend it.
+//!
+//! Each fault names the key, where it stands, what was found (never a secret) and what would be accepted.
+
+use std::{fmt, io, path::PathBuf};
+
+use super::{
+    options::{self, Entry, Form},
+    sources::Source,
+    values::Unfit,
+};
+
+/// The configuration cannot be used: everything that is wrong with it.
+#[derive(Debug)]
+pub struct ConfigError {
+    /// In reading order; at least one.
+    pub faults: Vec<Fault>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, fault) in self.faults.iter().enumerate() {
+            if place > 0 {
+                f.write_str("\n")?;
+            }
+            fault.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// One thing that is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// A value that its option does not accept.
+    #[error("{} from {origin}: {}{unfit}; accepted: {}", entry.name(), shown(found.as_deref()), entry.accepts)]
+    Value {
+        /// The option.
+        entry: &'static Entry,
+        /// Where the value stands.
+        origin: Source,
+        /// The value, where it may be shown.
+        found: Option<String>,
+        /// Why it does not fit.
+        unfit: Unfit,
+    },
+    /// Nobody set what must be set.
+    #[error("{0}")]
+    Missing(Missing),
+    /// Two options that exclude each other.
+    #[error(
+        "{} ({}) and {} ({}) exclude each other; accepted: one of them in each source",
+        names[0], sources[0], names[1], sources[1]
+    )]
+    Exclusive {
+        /// The options' names.
+        names: [&'static str; 2],
+        /// Where each of them stands.
+        sources: [Source; 2],
+    },
+    /// A key of the file that is none of ours.
+    #[error("unknown key {name} in {origin}{}; {}", did_you_mean(*suggestion), "the keys that exist are listed by `cxone-proxy serve --help`")]
+    UnknownKey {
+        /// The dotted key.
+        name: String,
+        /// Where it stands.
+        origin: Source,
+        /// What was probably meant.
+        suggestion: Option<&'static str>,
+    },
+    /// A value where a section belongs.
+    #[error(
+        "{name} in {origin}: is a section, which has no value of its own; accepted: `[{name}]` with its keys below it"
+    )]
+    NoSection {
+        /// The section.
+        name: String,
+        /// Where it stands.
+        origin: Source,
+    },
+    /// A `CXONE_…` variable that is none of ours.
+    #[error("unknown environment variable {name}{}; unset it, or see `cxone-proxy serve --help` for those that exist", did_you_mean(*suggestion))]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+        /// What was probably meant.
+        suggestion: Option<&'static str>,
+    },
+    /// The secret stands in the file.
+    #[error(
+        "{name} in {origin}: the client secret never goes into the configuration file; accepted: the environment variable CXONE_CLIENT_SECRET, or a file of its own named by oauth.client_secret_file"
+    )]
+    SecretInFile {
+        /// The dotted key.
+        name: String,
+        /// Where it stands.
+        origin: Source,
+    },
+    /// Bytes that are no text.
+    #[error("{name} from {origin}: is not valid UTF-8; accepted: text")]
+    NotUnicode {
+        /// The option's name.
+        name: &'static str,
+        /// Where the bytes stand.
+        origin: Source,
+    },
+    /// The configuration file cannot be read.
+    #[error("configuration file {} from {origin}: cannot be read ({error}); accepted: the path of a readable TOML file", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Who named it.
+        origin: Source,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The configuration file is no TOML.
+    #[error("{origin}: is not TOML ({reason}); accepted: lines such as `client_id = \"…\"` under `[oauth]`")]
+    Syntax {
+        /// Where it stops making sense.
+        origin: Source,
+        /// What the parser says; never a piece of the file, which may hold a secret.
+        reason: String,
+    },
+    /// A listener that other machines can reach, and nobody said by what name.
+    #[error(
+        "{name} from {origin}: `{address}` can be reached from other machines, which would lend everyone there your credentials; accepted: a loopback address or `unix:PATH`, or set guard.allowed_hosts (CXONE_PROXY_ALLOWED_HOSTS, --allowed-hosts) to the names under which clients call it"
+    )]
+    Public {
+        /// The listener's option.
+        name: &'static str,
+        /// Where its address stands.
+        origin: Source,
+        /// The address.
+        address: String,
+    },
+    /// Both listeners on one address.
+    #[error(
+        "listen and admin.listen are both `{address}` ({} and {}); accepted: two different addresses, or `off` for admin.listen",
+        sources[0], sources[1]
+    )]
+    SameAddress {
+        /// The address.
+        address: String,
+        /// Where each of them stands.
+        sources: [Source; 2],
+    },
+    /// A forward proxy that nobody can use. Its address may hold a password, so it is not shown.
+    #[error("environment variable {variable}: {unfit}; accepted: {accepts}")]
+    ForwardProxy {
+        /// The variable.
+        variable: &'static str,
+        /// Why it does not fit.
+        unfit: Unfit,
+        /// What would.
+        accepts: &'static str,
+    },
+}
+
+/// An option that must be set, and the ways to do so.
+#[derive(Debug)]
+pub struct Missing(pub &'static Entry, pub Option<&'static Entry>);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(entry, instead) = self;
+        let ways = || [Some(entry), instead.as_ref()].into_iter().flatten();
+        write!(f, "{} is not set anywhere; accepted: ", entry.name())?;
+        for way in ways() {
+            write!(f, "the environment variable {}, ", way.variable)?;
+        }
+        for flag in ways().filter_map(|way| way.flag) {
+            write!(f, "the flag --{flag}, ")?;
+        }
+        for key in ways().filter_map(|way| way.file_key) {
+            write!(f, "or the key {key} in the file named by --config")?;
+        }
+        Ok(())
+    }
+}
+
+fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion.map(|known| format!(": did you mean {known}?")).unwrap_or_default()
+}
+
+fn shown(found: Option<&str>) -> String {
+    found.map_or_else(|| "the value ".to_owned(), |found| format!("{found} "))
+}
+
+/// A value as a message may show it: quoted, cut short, without what may be secret.
+pub(super) fn quoted(entry: &Entry, text: &str) -> Option<String> {
+    const LONGEST: usize = 80;
+    let visible = match entry.form {
+        Form::Url => without_secrets(text),
+        Form::File if is_misplaced(entry, text) => return None,
+        _ if *entry == options::CLIENT_SECRET => return None,
+        Form::Text
+        | Form::File
+        | Form::Address
+        | Form::List
+        | Form::Words
+        | Form::OneOf(_)
+        | Form::Duration { .. }
+        | Form::Size { .. }
+        | Form::Count { .. } => text.to_owned(),
+    };
+    let cut: String = visible.chars().take(LONGEST).collect();
+    let more = if cut.len() < visible.len() { "…" } else { "" };
+    Some(format!("`{}{more}`", cut.escape_debug()))
+}
+
+/// True where somebody may have put the secret itself where its file's name belongs.
+fn is_misplaced(entry: &Entry, text: &str) -> bool {
+    *entry == options::CLIENT_SECRET_FILE && !text.starts_with(['/', '.', '~'])
+}
+
+/// A URL without user information and without what its query and fragment say.
+fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let rest = match rest.rsplit_once('@') {
+        Some((_, host)) => format!("…@{host}"),
+        None => rest.to_owned(),
+    };
+    let end = rest.find(['?', '#']).map_or(rest.len(), |at| at + 1);
+    let (kept, hidden) = rest.split_at(end);
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{separator}{kept}{}", if hidden.is_empty() { "" } else { "…" })
+}

@@ -1,0 +1,229 @@
+//! Each option that is promised, with its names and its default.
+
+use std::{collections::HashSet, time::Duration};
+
+use super::super::{
+    options::{Fallback, Form, TABLE},
+    *,
+};
+use super::Given;
+
+/// Variable, file key, default as promised.
+const PROMISED: &[(&str, &str, &str)] = &[
+    ("CXONE_REGION", "upstream.region", "global"),
+    ("CXONE_BASE_URL", "upstream.base_url", "from the region"),
+    ("CXONE_CA_FILE", "upstream.ca_file", "platform roots"),
+    ("CXONE_PROXY_CONNECT_TIMEOUT", "upstream.connect_timeout", "10s"),
+    ("CXONE_PROXY_RESPONSE_TIMEOUT", "upstream.response_timeout", "off"),
+    ("CXONE_CLIENT_ID", "oauth.client_id", "required"),
+    ("CXONE_CLIENT_SECRET", "", "required"),
+    ("CXONE_CLIENT_SECRET_FILE", "oauth.client_secret_file", ""),
+    ("CXONE_SCOPES", "oauth.scopes", "none"),
+    ("CXONE_TOKEN_URL", "oauth.token_url", "`{base_url}/api/v2/oauth/token`"),
+    ("CXONE_PROXY_REFRESH_MARGIN", "oauth.refresh_margin", "5m"),
+    ("CXONE_PROXY_LISTEN", "listen", "127.0.0.1:8080"),
+    ("CXONE_PROXY_ADMIN_LISTEN", "admin.listen", "127.0.0.1:8081"),
+    ("CXONE_PROXY_ALLOWED_HOSTS", "guard.allowed_hosts", "this machine's own"),
+    ("CXONE_PROXY_ALLOWED_ORIGINS", "guard.allowed_origins", "none"),
+    ("CXONE_PROXY_VIA", "forwarding.via", "response"),
+    ("CXONE_PROXY_REPLAY_BUFFER", "retry.replay_buffer", "1MiB"),
+    ("CXONE_PROXY_RATE_LIMIT_RETRIES", "retry.rate_limit_retries", "3"),
+    ("CXONE_PROXY_MAX_WAIT", "retry.max_wait", "30s"),
+    ("CXONE_PROXY_HEADER_SIZE", "limits.header_size", "64KiB"),
+    ("CXONE_PROXY_HEADER_TIMEOUT", "limits.header_timeout", "10s"),
+    ("CXONE_PROXY_IDLE_TIMEOUT", "limits.idle_timeout", "5m"),
+    ("CXONE_PROXY_IN_FLIGHT", "limits.in_flight", "10000"),
+    ("CXONE_PROXY_DRAIN_TIMEOUT", "drain_timeout", "30s"),
+    ("CXONE_PROXY_LOG", "log.filter", "info"),
+    ("CXONE_PROXY_LOG_FORMAT", "log.format", "`text` on a terminal, else `json`"),
+];
+
+#[test]
+fn the_table_is_what_is_promised() {
+    let table: Vec<_> = TABLE
+        .iter()
+        .map(|entry| {
+            let default = match entry.default {
+                Fallback::Required => "required",
+                Fallback::Described(text) | Fallback::Value(text) => text,
+            };
+            (entry.variable, entry.file_key.unwrap_or_default(), default)
+        })
+        .collect();
+    assert_eq!(table, PROMISED);
+}
+
+#[test]
+fn a_flag_is_the_variables_name() {
+    for entry in TABLE {
+        let bare =
+            entry.variable.strip_prefix("CXONE_PROXY_").or(entry.variable.strip_prefix("CXONE_")).unwrap();
+        let flag = bare.to_lowercase().replace('_', "-");
+        let expected = (entry.variable != "CXONE_CLIENT_SECRET").then_some(flag);
+        assert_eq!(entry.flag.map(str::to_owned), expected);
+    }
+}
+
+#[test]
+fn names_are_used_once() {
+    let unique = |names: Vec<&str>| names.iter().collect::<HashSet<_>>().len() == names.len();
+    assert!(unique(TABLE.iter().map(|entry| entry.variable).collect()));
+    assert!(unique(TABLE.iter().filter_map(|entry| entry.file_key).collect()));
+    assert!(unique(TABLE.iter().filter_map(|entry| entry.flag).collect()));
+}
+
+#[test]
+fn defaults_hold_where_nothing_is_said() {
+    let Loaded { config, warnings } = Given::credentials().load().unwrap();
+    assert!(warnings.is_empty());
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.admin.unwrap().to_string(), "127.0.0.1:8081");
+    assert_eq!(config.upstream.base_url.to_string(), "https://api.cxone.com");
+    assert_eq!(config.upstream.ca_file, None);
+    assert_eq!(config.upstream.connect_timeout, Duration::from_secs(10));
+    assert_eq!(config.upstream.response_timeout, None);
+    assert_eq!(config.oauth.client_id, "app");
+    assert!(matches!(config.oauth.secret, ClientSecret::Value(secret) if secret.reveal() == "s3cr3t"));
+    assert_eq!(config.oauth.scopes, None);
+    assert_eq!(config.oauth.token_url.as_str(), "https://api.cxone.com/api/v2/oauth/token");
+    assert_eq!(config.oauth.refresh_margin, Duration::from_mins(5));
+    assert_eq!(config.guard.allowed_hosts, AllowedHosts::Listed(vec![]));
+    assert!(config.guard.allowed_origins.is_empty());
+    assert_eq!(config.via, Via::Response);
+    assert_eq!(config.retry.replay_buffer, 1 << 20);
+    assert_eq!(config.retry.rate_limit_retries, 3);
+    assert_eq!(config.retry.max_wait, Duration::from_secs(30));
+    assert_eq!(config.limits.header_size, 64 << 10);
+    assert_eq!(config.limits.header_timeout, Duration::from_secs(10));
+    assert_eq!(config.limits.idle_timeout, Duration::from_mins(5));
+    assert_eq!(config.limits.in_flight, 10_000);
+    assert_eq!(config.drain_timeout, Duration::from_secs(30));
+    assert_eq!(config.log, log::Settings { filter: "info".to_owned(), format: None, no_color: false });
+    assert!(config.forward_proxy.https_proxy.is_none());
+}
+
+#[test]
+fn regions_have_their_addresses() {
+    let regions = [
+        ("global", "https://api.cxone.com"),
+        ("eu", "https://api.eu.cxone.com"),
+        ("usgov", "https://api.usgov.cxone.com"),
+    ];
+    for (region, address) in regions {
+        let config = Given::credentials().variable("CXONE_REGION", region).config();
+        assert_eq!(config.upstream.base_url.to_string(), address);
+        assert_eq!(config.oauth.token_url.as_str(), format!("{address}/api/v2/oauth/token"));
+    }
+}
+
+#[test]
+fn each_word_of_a_choice_is_accepted() {
+    for entry in TABLE {
+        if let Form::OneOf(words) = entry.form {
+            for word in words {
+                assert!(Given::credentials().variable(entry.variable, *word).load().is_ok(), "{word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_file_can_say_everything_but_the_secret() {
+    let text = r#"
+        listen = "[::1]:9000"
+        drain_timeout = "1m"
+
+        [upstream]
+        base_url = "https://gateway.example:8443/cx//one/"
+        connect_timeout = "1500ms"
+        response_timeout = "90s"
+
+        [oauth]
+        client_id = "in file"
+        client_secret_file = "SECRET"
+        scopes = ["users:read", "calls:write"]
+        token_url = "https://login.example/token?tenant=1"
+        refresh_margin = "0s"
+
+        [admin]
+        listen = "off"
+
+        [guard]
+        allowed_hosts = ["Proxy.Example", "::1", "10.0.0.7"]
+        allowed_origins = ["https://App.example:443", "http://localhost:3000"]
+
+        [forwarding]
+        via = "both"
+
+        [retry]
+        replay_buffer = "0B"
+        rate_limit_retries = 0
+        max_wait = "1h"
+
+        [limits]
+        header_size = "8KiB"
+        header_timeout = "2s"
+        idle_timeout = "1s"
+        in_flight = 7
+
+        [log]
+        filter = "warn,cxone_proxy=debug"
+        format = "text"
+    "#;
+    let given = Given::nothing().with_file("secret", "from file\r\n");
+    let path = given.path("secret");
+    let config = given.file(&text.replace("SECRET", path.to_str().unwrap())).config();
+    assert_eq!(config.listen.to_string(), "[::1]:9000");
+    assert_eq!(config.admin, None);
+    assert_eq!(config.upstream.base_url.to_string(), "https://gateway.example:8443/cx//one");
+    assert_eq!(config.upstream.connect_timeout, Duration::from_millis(1500));
+    assert_eq!(config.upstream.response_timeout, Some(Duration::from_secs(90)));
+    assert_eq!(config.oauth.client_id, "in file");
+    let ClientSecret::File { path: read, at_start } = config.oauth.secret else { panic!("not by file") };
+    assert_eq!((read, at_start.reveal()), (path, "from file"));
+    assert_eq!(config.oauth.scopes.as_deref(), Some("users:read calls:write"));
+    assert_eq!(config.oauth.token_url.as_str(), "https://login.example/token?tenant=1");
+    assert_eq!(config.oauth.refresh_margin, Duration::ZERO);
+    let hosts = ["proxy.example", "[::1]", "10.0.0.7"].map(str::to_owned).to_vec();
+    assert_eq!(config.guard.allowed_hosts, AllowedHosts::Listed(hosts));
+    assert_eq!(config.guard.allowed_origins, ["https://app.example", "http://localhost:3000"]);
+    assert_eq!(config.via, Via::Both);
+    assert_eq!(config.retry.replay_buffer, 0);
+    assert_eq!(config.retry.rate_limit_retries, 0);
+    assert_eq!(config.retry.max_wait, Duration::from_hours(1));
+    assert_eq!(config.limits.header_size, 8192);
+    assert_eq!(config.limits.header_timeout, Duration::from_secs(2));
+    assert_eq!(config.limits.idle_timeout, Duration::from_secs(1));
+    assert_eq!(config.limits.in_flight, 7);
+    assert_eq!(config.drain_timeout, Duration::from_mins(1));
+    assert_eq!(config.log.filter, "warn,cxone_proxy=debug");
+    assert_eq!(config.log.format, Some(log::Format::Text));
+}
+
+#[test]
+fn dotted_keys_and_inline_tables_say_the_same() {
+    for text in ["retry.max_wait = \"7s\"", "retry = { max_wait = \"7s\" }", "[retry]\nmax_wait = '7s'"] {
+        assert_eq!(Given::credentials().file(text).config().retry.max_wait, Duration::from_secs(7), "{text}");
+    }
+}
+
+#[test]
+fn the_readme_rows_name_every_option() {
+    let rows = markdown_rows();
+    assert_eq!(rows.lines().count(), TABLE.len());
+    assert!(
+        rows.starts_with(
+            "| `CXONE_REGION` | `upstream.region` | `global` | `global` = https://api.cxone.com, "
+        )
+    );
+    assert!(rows.contains("| `CXONE_CLIENT_SECRET` | (never in the file) | required | "));
+    assert!(rows.contains("| `CXONE_CLIENT_SECRET_FILE` | `oauth.client_secret_file` | | "), "{rows}");
+}
+
+#[test]
+fn nothing_that_is_shown_holds_a_secret() {
+    let config = Given::credentials().variable("HTTPS_PROXY", "http://me:p4ss@proxy.example:3128").config();
+    let shown = format!("{config:?}");
+    assert!(shown.contains("proxy.example") && shown.contains("app"));
+    assert!(!shown.contains("s3cr3t") && !shown.contains("p4ss"), "{shown}");
+}

@@ -1,0 +1,155 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const ANY: RangeInclusive<usize> = 0..=usize::MAX;
+
+fn reason<T: std::fmt::Debug>(read: Result<T, Unfit>) -> String {
+    read.unwrap_err().0
+}
+
+proptest! {
+    #[test]
+    fn durations_mean_what_they_say(number in 0_u64..8760, unit in 0_usize..4) {
+        let (unit, per_unit) = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)][unit];
+        let read = duration(&format!("{number}{unit}"), Duration::ZERO).unwrap();
+        prop_assert_eq!(read.as_millis(), u128::from(number * per_unit));
+    }
+
+    #[test]
+    fn sizes_mean_what_they_say(number in 0_usize..1 << 40, unit in 0_usize..3) {
+        let (unit, per_unit) = [("B", 1), ("KiB", 1024), ("MiB", 1024 * 1024)][unit];
+        prop_assert_eq!(size(&format!("{number}{unit}"), &ANY), Ok(number * per_unit));
+    }
+
+    #[test]
+    fn no_text_upsets_a_parser(text in "\\PC*|[0-9]{0,30}(ms|s|m|h|B|KiB|MiB)?") {
+        if let Ok(read) = duration(&text, Duration::from_millis(1)) {
+            prop_assert!(read <= LONGEST && !read.is_zero());
+            prop_assert!(text.starts_with(|first: char| first.is_ascii_digit()));
+        }
+        if let Ok(read) = size(&text, &(1..=1000)) {
+            prop_assert!((1..=1000).contains(&read));
+        }
+        let _ = (count(&text, &(0..=7)), scopes(&text), allowed_hosts(&text), allowed_origins(&text));
+        let _ = (log_filter(&text), client_id(&text));
+    }
+
+    #[test]
+    fn scopes_are_joined_by_single_spaces(scopes_given in proptest::collection::vec("[a-z:._-]{1,9}", 0..5), gap in " {1,3}") {
+        let read = scopes(&scopes_given.join(&gap)).unwrap();
+        prop_assert_eq!(read, (!scopes_given.is_empty()).then(|| scopes_given.join(" ")));
+    }
+}
+
+#[test]
+fn a_number_needs_its_unit() {
+    for text in ["0", "10", "3600"] {
+        assert_eq!(reason(duration(text, Duration::ZERO)), "has no unit");
+        assert_eq!(reason(size(text, &ANY)), "has no unit");
+    }
+    for text in ["10S", "10 s", "10sec", "1.5s", "10d", "1m30s", "10s "] {
+        assert_eq!(reason(duration(text, Duration::ZERO)), "has an unknown unit", "{text}");
+    }
+    for text in ["1KB", "1kib", "1GiB", "1M"] {
+        assert_eq!(reason(size(text, &ANY)), "has an unknown unit", "{text}");
+    }
+    for text in ["", "s", "-1s", "+1s", " 1s", "ten"] {
+        assert_eq!(reason(duration(text, Duration::ZERO)), "does not start with a whole number", "{text}");
+    }
+}
+
+#[test]
+fn bounds_hold_at_their_edges() {
+    let second = Duration::from_secs(1);
+    assert_eq!(reason(duration("999ms", second)), "is too short");
+    assert_eq!(duration("1s", second), Ok(second));
+    assert_eq!(duration("8760h", second), Ok(LONGEST));
+    for text in ["8761h", "18446744073709551615h", "99999999999999999999s"] {
+        assert!(reason(duration(text, second)).starts_with("is too l"), "{text}");
+    }
+    assert_eq!(reason(size("1023B", &(1024..=2048))), "is too small");
+    assert_eq!(size("1KiB", &(1024..=2048)), Ok(1024));
+    assert_eq!(size("2048B", &(1024..=2048)), Ok(2048));
+    assert_eq!(reason(size("2049B", &(1024..=2048))), "is too large");
+    assert_eq!(reason(size("18446744073709551615MiB", &ANY)), "is too large");
+    assert_eq!(count("7", &(1..=7)), Ok(7));
+    assert_eq!(reason(count("8", &(1..=7))), "is too large");
+    assert_eq!(reason(count("4294967296", &(1..=u32::MAX))), "is too large");
+}
+
+#[test]
+fn hosts_are_names_alone() {
+    let listed = |names: &[&str]| AllowedHosts::Listed(names.iter().map(|name| (*name).to_owned()).collect());
+    let read = allowed_hosts("Proxy.Example, 10.0.0.1,[::1],fe80::1,under_score,").unwrap();
+    assert_eq!(read, listed(&["proxy.example", "10.0.0.1", "[::1]", "[fe80::1]", "under_score"]));
+    assert_eq!(allowed_hosts("a.example,*"), Ok(AllowedHosts::Any));
+    assert_eq!(allowed_hosts(""), Ok(listed(&[])));
+    assert!(!listed(&[]).is_set() && listed(&["a"]).is_set() && AllowedHosts::Any.is_set());
+    for (text, why) in [
+        ("http://a.example", "has a scheme"),
+        ("a.example:8080", "has a port"),
+        ("[::1]:80", "has a port"),
+        ("*.example", "is a pattern"),
+        ("a.example/x", "is more than a host name"),
+        ("a%2eexample", "is more than a host name"),
+        ("me@a.example", "is more than a host name"),
+        ("a b", "is more than a host name"),
+        ("a^b", "is not a host name"),
+        ("[fe80", "is not a host name"),
+    ] {
+        let reason = reason(allowed_hosts(text));
+        assert!(reason.starts_with(&format!("names `{text}`, which {why}")), "{reason}");
+    }
+}
+
+#[test]
+fn origins_take_the_form_that_browsers_send() {
+    let read = allowed_origins(
+        "https://App.Example:443,http://LOCALHOST:3000,capacitor://localhost,http://[::1]:80",
+    );
+    let expected = ["https://app.example", "http://localhost:3000", "capacitor://localhost", "http://[::1]"];
+    assert_eq!(read.unwrap(), expected);
+    for (text, why) in [
+        ("*", "would let every web page"),
+        ("null", "is what every sandboxed page"),
+        ("app.example", "has no scheme"),
+        ("https://app.example/", "goes on after the host"),
+        ("https://app.example?x", "goes on after the host"),
+        ("https://*.example", "is a pattern"),
+        ("https://a b", "contains white space"),
+        ("https://a.example:99999", "is not a web origin"),
+        ("https://", "is not a web origin"),
+        ("app://", "has no host"),
+    ] {
+        let reason = reason(allowed_origins(text));
+        assert!(reason.starts_with(&format!("names `{text}`, which {why}")), "{reason}");
+    }
+    assert_eq!(reason(allowed_origins("https://me:p4ss@a.example")), "names an origin with user information");
+}
+
+#[test]
+fn filters_that_would_silence_the_log_by_mistake_are_refused() {
+    for text in
+        ["info", "INFO", "off", "warn,hyper=debug", "cxone_proxy", "cxone_proxy::oauth=trace", "h2", "3"]
+    {
+        assert_eq!(log_filter(text).as_deref(), Ok(text));
+    }
+    for text in ["inof", "debgu", "warning", "info,trce"] {
+        assert!(reason(log_filter(text)).contains("which is not a level"), "{text}");
+    }
+    for text in ["a=b=c", "cxone_proxy=loud"] {
+        assert!(reason(log_filter(text)).starts_with("is not a filter ("), "{text}");
+    }
+}
+
+#[test]
+fn identifiers_are_printable_and_unpadded() {
+    assert_eq!(client_id("a b~1"), Ok("a b~1".to_owned()));
+    for text in ["", " a", "a\n", "a\u{e9}", "a\u{7}b"] {
+        assert!(client_id(text).is_err(), "{text:?}");
+    }
+    for text in ["a\"b", "a\\b", "\u{e9}"] {
+        assert_eq!(reason(scopes(text)), "contains a character that no scope may have");
+    }
+}
