@@ -14,7 +14,7 @@ use super::settings::Alpn;
 use super::state::State;
 use super::tls::Identity;
 use super::wire::http1::{Connection, NoHead};
-use super::wire::{Broken, Socket, Wire, http1, http2};
+use super::wire::{Broken, Head, Socket, Wire, http1, http2};
 
 /// How long the rest of an upload is read after an answer that did not wait for it.
 const LINGER: Duration = Duration::from_secs(5);
@@ -107,22 +107,20 @@ async fn refuse(region: &State, connection: &mut Connection, why: &'static str) 
     }
 }
 
-/// What a stream wants of its connection.
-enum Wish {
-    GoOn,
-    Drop,
-}
+/// A stream that takes its connection down with it. It is kept until that is gone, since a stream that is dropped
+/// resets itself, and the client would see an orderly end.
+type Ruin = Option<Box<http2::Stream>>;
 
 async fn serve_http2(region: &Arc<State>, socket: Socket, number: u64) {
     let Ok(mut connection) = h2::server::handshake(socket).await else { return };
-    let mut streams = JoinSet::new();
+    let mut streams: JoinSet<Ruin> = JoinSet::new();
     for ordinal in 1.. {
         let opened = loop {
             tokio::select! {
                 opened = connection.accept() => break opened,
-                Some(wish) = streams.join_next() => {
-                    if matches!(wish, Ok(Wish::Drop)) {
-                        return;
+                Some(ended) = streams.join_next() => {
+                    if let Ok(Some(_ruin)) = ended {
+                        return drop(connection);
                     }
                 }
             }
@@ -130,27 +128,28 @@ async fn serve_http2(region: &Arc<State>, socket: Socket, number: u64) {
         let Some(Ok((request, respond))) = opened else { return };
         let (mut head, stream) = http2::Stream::new(request, respond);
         (head.connection, head.ordinal) = (number, ordinal);
-        let region = Arc::clone(region);
-        streams.spawn(async move {
-            let mut wire = Wire::Http2(stream);
-            let result = serve(&region, &head, &mut wire, &mut None).await;
-            let Wire::Http2(stream) = &mut wire else { return Wish::GoOn };
-            match result {
-                Ok(After::Next | After::Linger | After::CloseIdle(_) | After::WebSocket) => Wish::GoOn,
-                Ok(After::Close) | Err(Broken::Scripted(Ending::Close)) => Wish::Drop,
-                Err(Broken::Scripted(Ending::Stall)) => {
-                    wire.gone().await;
-                    Wish::GoOn
-                }
-                Err(Broken::Bad(_)) => {
-                    stream.reset(h2::Reason::PROTOCOL_ERROR);
-                    Wish::GoOn
-                }
-                Err(Broken::Scripted(Ending::Reset) | Broken::Gone(_)) => {
-                    stream.reset(h2::Reason::INTERNAL_ERROR);
-                    Wish::GoOn
-                }
-            }
-        });
+        streams.spawn(serve_stream(Arc::clone(region), head, stream));
+    }
+}
+
+async fn serve_stream(region: Arc<State>, head: Head, stream: http2::Stream) -> Ruin {
+    let mut wire = Wire::Http2(stream);
+    let result = serve(&region, &head, &mut wire, &mut None).await;
+    if matches!(result, Err(Broken::Scripted(Ending::Stall))) {
+        wire.gone().await;
+        return None;
+    }
+    let Wire::Http2(mut stream) = wire else { return None };
+    match result {
+        Ok(After::Next | After::Linger | After::CloseIdle(_) | After::WebSocket) => None,
+        Ok(After::Close) | Err(Broken::Scripted(Ending::Close)) => Some(Box::new(stream)),
+        Err(Broken::Bad(_)) => {
+            stream.reset(h2::Reason::PROTOCOL_ERROR);
+            None
+        }
+        Err(Broken::Scripted(Ending::Reset | Ending::Stall) | Broken::Gone(_)) => {
+            stream.reset(h2::Reason::INTERNAL_ERROR);
+            None
+        }
     }
 }

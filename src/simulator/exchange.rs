@@ -48,6 +48,8 @@ pub(super) struct Exchange<'x, 'c> {
     pub(super) asking: Option<String>,
     under_way: Option<UnderWay<'x>>,
     body_bytes: u64,
+    /// The request's body has been read to its end.
+    has_ended: bool,
     /// The answer is to be lost.
     pub(super) mute: Option<Ending>,
     /// The answer is to break off.
@@ -128,6 +130,7 @@ impl<'x, 'c> Exchange<'x, 'c> {
             asking: None,
             under_way: None,
             body_bytes: 0,
+            has_ended: false,
             mute: None,
             cut: None,
             close_delimited: false,
@@ -178,6 +181,9 @@ impl<'x, 'c> Exchange<'x, 'c> {
         let piece = self.wire.chunk().await?;
         if let Some(piece) = &piece {
             self.body_bytes += piece.len() as u64;
+        } else if !std::mem::replace(&mut self.has_ended, true) && !self.wire.trailers().is_empty() {
+            let names = self.wire.trailers().iter().map(|(name, _)| name);
+            self.region.referee.trailers(self.head, names, self.region.at(self.region.now()));
         }
         Ok(piece)
     }
@@ -202,12 +208,7 @@ impl<'x, 'c> Exchange<'x, 'c> {
 
     /// The request's trailers, after its body.
     pub(super) fn trailers(&self) -> &[Line] {
-        let trailers = self.wire.trailers();
-        if !trailers.is_empty() {
-            let at = self.region.at(self.region.now());
-            self.region.referee.trailers(self.head, trailers.iter().map(|(name, _)| name), at);
-        }
-        trailers
+        self.wire.trailers()
     }
 
     /// Answers with a value as JSON.
@@ -250,7 +251,11 @@ impl<'x, 'c> Exchange<'x, 'c> {
             cut.left -= part.len() as u64;
             let (left, how) = (cut.left, cut.how);
             self.wire.send(part).await?;
-            return if left == 0 { Err(Broken::Scripted(how)) } else { Ok(()) };
+            if left > 0 {
+                return Ok(());
+            }
+            self.wire.settle().await;
+            return Err(Broken::Scripted(how));
         }
         self.wire.send(piece).await
     }
@@ -258,7 +263,9 @@ impl<'x, 'c> Exchange<'x, 'c> {
     /// Ends the body.
     pub(super) async fn finish(&mut self, trailers: &[Line]) -> Result<After, Broken> {
         if let Some(cut) = &self.cut {
-            return Err(Broken::Scripted(cut.how));
+            let how = cut.how;
+            self.wire.settle().await;
+            return Err(Broken::Scripted(how));
         }
         self.wire.finish(trailers).await?;
         Ok(After::Next)

@@ -87,7 +87,8 @@ impl Region {
         self.state.quotas.set(quota);
     }
 
-    /// The last exchanges, in the order in which they began.
+    /// The last exchanges, in the order in which they began. A status is written down before its client can
+    /// see it, an outcome once the exchange is over, which may be a moment after the client has its answer.
     pub fn journal(&self) -> Vec<Entry> {
         self.state.journal.entries()
     }

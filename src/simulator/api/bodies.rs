@@ -11,9 +11,9 @@ use super::{After, Answer, Broken, Exchange, Framing, bad_request, not_found};
 
 /// The pattern's period: a prime, so that pieces that are lost or swapped show at any block size.
 const PERIOD: u64 = 251;
-/// The pattern, some periods of it.
-static PATTERN: [u8; 251 * 256] = {
-    let mut pattern = [0; 251 * 256];
+/// The pattern, enough periods of it for 64 KiB in one piece.
+static PATTERN: [u8; 251 * 264] = {
+    let mut pattern = [0; 251 * 264];
     let mut at = 0;
     while at < pattern.len() {
         #[allow(clippy::cast_possible_truncation, reason = "a remainder of 251 is less than 256")]
@@ -146,7 +146,7 @@ pub(super) async fn bench(exchange: &mut Exchange<'_, '_>, size: &str) -> Result
     let body = match size {
         "1k" => Bytes::from_static(&BENCH_1K),
         "16k" => pattern(0, 16 * 1024),
-        "64k" => pattern(0, 63 * 1024 + 1000),
+        "64k" => pattern(0, 64 * 1024),
         _ => return not_found(exchange).await,
     };
     exchange.drain().await?;

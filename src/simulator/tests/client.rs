@@ -64,11 +64,9 @@ impl Wire {
 
     /// More bytes; false at the connection's end, however it came.
     async fn more(&mut self) -> bool {
-        let mut buffer = [0; 16 * 1024];
-        let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut buffer)).await.unwrap();
-        let length = read.unwrap_or(0);
-        self.ahead.extend_from_slice(&buffer[..length]);
-        length > 0
+        self.ahead.reserve(16 * 1024);
+        let read = tokio::time::timeout(PATIENCE, self.stream.read_buf(&mut self.ahead)).await.unwrap();
+        read.unwrap_or(0) > 0
     }
 
     pub(super) async fn line(&mut self) -> Option<String> {

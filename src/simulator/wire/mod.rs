@@ -12,12 +12,16 @@ mod socket;
 
 use std::borrow::Cow;
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::script::Ending;
 pub(super) use head::{Head, Protocol};
 pub(super) use socket::Socket;
+
+/// Long enough for a connection's task to be scheduled and to write.
+const SETTLING: Duration = Duration::from_millis(20);
 
 /// Name and value of one line of a trailer section.
 pub(super) type Line = (String, String);
@@ -154,6 +158,15 @@ impl Wire<'_> {
         match self {
             Self::Http1(stream) => stream.finish(trailers).await,
             Self::Http2(stream) => stream.finish(trailers),
+        }
+    }
+
+    /// Lets what was sent go out before the exchange is broken off: a reset of an HTTP/2 stream overtakes
+    /// whatever still waits for the connection's task, and there is no way to ask when that has written.
+    pub(super) async fn settle(&mut self) {
+        match self {
+            Self::Http1(_) => {}
+            Self::Http2(_) => tokio::time::sleep(SETTLING).await,
         }
     }
 
