@@ -168,3 +168,147 @@ fn quota(text: &str) -> Result<Quota, String> {
     let requests = requests.parse().map_err(|_| expected())?;
     Ok(Quota { requests, per: duration(per)?, retry_after: RetryAfterForm::Seconds })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use clap::Parser as _;
+    use serde_json::Value;
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(line: &str) -> Result<Options, clap::Error> {
+        Line::try_parse_from(format!("simulate {line}").split_whitespace()).map(|line| line.options)
+    }
+
+    #[test]
+    fn turns_the_command_line_into_settings() {
+        let line = "--listen [::1]:0 --lifetime 90s --quota 5/250ms --tls --tls-name simulator \
+                    --client-id me --client-secret mine --journal 0";
+        let settings = options(line).unwrap().into_settings().unwrap();
+        assert_eq!(settings.listen, "[::1]:0".parse().unwrap());
+        assert_eq!(settings.token_lifetime, Duration::from_secs(90));
+        let quota = settings.quota.unwrap();
+        assert_eq!((quota.requests, quota.per), (5, Duration::from_millis(250)));
+        assert!(settings.tls.unwrap().names.contains(&"simulator".to_owned()));
+        assert_eq!(settings.clients[0].id, "me");
+        assert_eq!(settings.clients[0].secret.reveal(), "mine");
+        assert_eq!(settings.journal, 0);
+        assert!(options("").unwrap().into_settings().unwrap().tls.is_none());
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_understand() {
+        let bad = [
+            "--lifetime 90",
+            "--lifetime 0s",
+            "--lifetime 99999999999999999h",
+            "--quota 5",
+            "--quota x/1s",
+            "--quota 5/1",
+            "--ca-out ca.pem",
+            "--listen nowhere",
+        ];
+        for line in bad {
+            let error = options(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn reads_the_script_or_says_why_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("script.json");
+        let line = format!("--script {}", path.display());
+        let error = options(&line).unwrap().into_settings().unwrap_err();
+        assert!(error.is_configuration());
+        assert!(error.to_string().contains("script.json"), "{error}");
+        fs::write(&path, r#"{ "faults": [{ "then": { "delay": { "ms": 5 } } }] }"#).unwrap();
+        assert_eq!(options(&line).unwrap().into_settings().unwrap().script.faults.len(), 1);
+        fs::write(&path, r#"{ "faults": [{ "then": { "delay": { "minutes": 5 } } }] }"#).unwrap();
+        assert!(options(&line).unwrap().into_settings().is_err());
+    }
+
+    /// Where a test's log goes.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        /// The first event with this message.
+        fn event(&self, message: &str) -> Option<Value> {
+            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            let mut events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            events.find(|event| event["message"] == message)
+        }
+    }
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Log {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn listens_until_it_is_told_to_end() {
+        let log = Log::default();
+        let subscriber =
+            tracing_subscriber::fmt().json().flatten_event(true).with_writer(log.clone()).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let directory = tempfile::tempdir().unwrap();
+        let ca = directory.path().join("ca.pem");
+        let options = options(&format!("--listen 127.0.0.1:0 --tls --ca-out {}", ca.display())).unwrap();
+        let (end, ended) = oneshot::channel::<()>();
+        let running = run(options, async {
+            let _ = ended.await;
+        });
+        let client = async {
+            let event = loop {
+                match log.event("listening") {
+                    Some(event) => break event,
+                    None => tokio::time::sleep(Duration::from_millis(2)).await,
+                }
+            };
+            let address: SocketAddr = event["region"].as_str().unwrap().parse().unwrap();
+            assert_eq!(event["base_url"], format!("https://{address}"));
+            TcpStream::connect(address).await.unwrap();
+            assert!(fs::read_to_string(&ca).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+            end.send(()).unwrap();
+            address
+        };
+        let (result, address) = tokio::join!(running, client);
+        result.unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn says_which_address_is_taken() {
+        let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = options(&format!("--listen {}", taken.local_addr().unwrap())).unwrap();
+        let error = run(options, std::future::pending()).await.unwrap_err();
+        assert!(!error.is_configuration());
+        assert!(error.to_string().contains(&taken.local_addr().unwrap().to_string()), "{error}");
+    }
+}

@@ -1,6 +1,7 @@
 //! How much a client may ask for: so many requests in each window. PURE but for its lock.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,6 +11,8 @@ use crate::clock::Now;
 /// The quota in force and what has been used of it.
 #[derive(Debug, Default)]
 pub(super) struct Quotas {
+    /// There is a quota at all: without one, no request takes the lock.
+    any: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -25,11 +28,16 @@ pub(super) struct Exceeded(pub(super) Option<String>);
 
 impl Quotas {
     pub(super) fn set(&self, quota: Option<Quota>) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { quota, windows: HashMap::new() };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.any.store(quota.is_some(), Ordering::Release);
+        *state = State { quota, windows: HashMap::new() };
     }
 
     /// Counts one request of this client, or says when it may come again.
     pub(super) fn take(&self, client: &str, now: Now) -> Result<(), Exceeded> {
+        if !self.any.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(quota) = state.quota else { return Ok(()) };
         if !state.windows.contains_key(client) {

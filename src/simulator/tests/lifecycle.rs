@@ -1,7 +1,7 @@
 use tokio::net::TcpStream;
 
-use super::client::{Bearer, CREDENTIALS, Wire, once, region, token_request};
-use crate::simulator::{Client, Region, Settings};
+use super::client::{Bearer, CREDENTIALS, Wire, assert_clean, once, region, token_request};
+use crate::simulator::{Client, Endpoint, Region, Settings};
 
 #[tokio::test]
 async fn killed_it_is_gone_and_started_again_it_remembers() {
@@ -37,4 +37,32 @@ async fn regions_do_not_know_each_other_s_clients() {
     assert_eq!(once(&region, token_request(form)).await.unwrap().status, 200);
     let shown = format!("{:?}", Settings::default());
     assert!(shown.contains("demo-client") && !shown.contains("demo-secret"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accuses_no_good_client_however_busy_it_is() {
+    const CLIENTS: u64 = 8;
+    const REQUESTS: u64 = 100;
+    let region = region().await;
+    let bearer = Bearer::of(&region).await;
+    let renewing = async {
+        for _ in 0..REQUESTS {
+            assert_eq!(once(&region, token_request(CREDENTIALS)).await.unwrap().status, 200);
+        }
+    };
+    let clients = (0..CLIENTS).map(async |client| {
+        let mut wire = Wire::to(&region).await;
+        for number in 0..REQUESTS {
+            let id = format!("X-Request-Id: {client}-{number}\r\n");
+            for status in [429, 200] {
+                let target = format!("/api/v2/status/{status}?retry_after=0");
+                let reply = wire.ask(bearer.text("POST", &target, &id, "order")).await.unwrap();
+                assert_eq!(reply.status, status);
+            }
+        }
+    });
+    tokio::join!(renewing, futures_util::future::join_all(clients));
+    assert_clean(&region);
+    let api = region.journal().iter().filter(|entry| entry.endpoint == Endpoint::Api).count() as u64;
+    assert_eq!(api, CLIENTS * REQUESTS * 2);
 }

@@ -159,3 +159,88 @@ fn field_line(line: &[u8]) -> Result<Line, &'static str> {
     }
     Ok((String::from_utf8_lossy(name).into_owned(), String::from_utf8_lossy(value).into_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Decodes what arrives in these pieces.
+    fn decode(content: &mut Content, arriving: &[&[u8]]) -> Result<(Vec<u8>, bool), &'static str> {
+        let (mut input, mut body) = (BytesMut::new(), Vec::new());
+        for piece in arriving {
+            input.extend_from_slice(piece);
+            loop {
+                match content.decode(&mut input)? {
+                    Step::Piece(piece) => body.extend_from_slice(&piece),
+                    Step::Starved => break,
+                    Step::End => return Ok((body, input.is_empty())),
+                }
+            }
+        }
+        Ok((body, false))
+    }
+
+    fn encode(chunks: &[Vec<u8>]) -> Vec<u8> {
+        let mut text = Vec::new();
+        for chunk in chunks {
+            text.extend_from_slice(format!("{:X};x=\"y\"\r\n", chunk.len()).as_bytes());
+            text.extend_from_slice(chunk);
+            text.extend_from_slice(b"\r\n");
+        }
+        text.extend_from_slice(b"0\r\nX-One: 1\r\nX-Two:2 \r\n\r\n");
+        text
+    }
+
+    fn cut(text: &[u8], places: &[usize]) -> Vec<Vec<u8>> {
+        let mut places: Vec<_> = places.iter().map(|place| place % (text.len() + 1)).collect();
+        places.extend([0, text.len()]);
+        places.sort_unstable();
+        places.windows(2).map(|pair| text[pair[0]..pair[1]].to_vec()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn decodes_the_same_wherever_the_network_cuts(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..6),
+            places in prop::collection::vec(any::<usize>(), 0..8),
+        ) {
+            let text = encode(&chunks);
+            let pieces = cut(&text, &places);
+            let pieces: Vec<_> = pieces.iter().map(Vec::as_slice).collect();
+            let mut content = Content::Size;
+            prop_assert_eq!(decode(&mut content, &pieces), Ok((chunks.concat(), true)));
+            let trailers = [("X-One".to_owned(), "1".to_owned()), ("X-Two".to_owned(), "2".to_owned())];
+            prop_assert_eq!(content.trailers(), trailers);
+        }
+
+        #[test]
+        fn never_takes_a_cut_off_body_for_a_whole_one(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 1..4),
+            missing in 1..60usize,
+        ) {
+            let text = encode(&chunks);
+            let kept = text.len().saturating_sub(missing);
+            let mut content = Content::Size;
+            let _ = decode(&mut content, &[&text[..kept]]);
+            prop_assert!(!content.has_ended());
+        }
+
+        #[test]
+        fn survives_anything(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok((body, _)) = decode(&mut Content::Size, &[&bytes]) {
+                prop_assert!(body.len() <= bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_lines_and_trailers() {
+        let endless = vec![b'0'; LONGEST_LINE + 1];
+        assert!(decode(&mut Content::Size, &[&endless]).is_err());
+        let many = format!("0\r\n{}\r\n", "X: 1\r\n".repeat(MOST_TRAILERS + 1));
+        assert!(decode(&mut Content::Size, &[many.as_bytes()]).is_err());
+        assert!(decode(&mut Content::Size, &[b"10000000000000000\r\n"]).is_err());
+    }
+}

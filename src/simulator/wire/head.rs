@@ -117,7 +117,7 @@ pub(super) struct Parsed {
 }
 
 /// The most field lines of one head.
-const MOST_LINES: usize = 256;
+const MOST_LINES: usize = 128;
 
 /// Looks for a whole head at the start of `input`; `None` where there is more to come.
 pub(super) fn parse(input: &[u8]) -> Result<Option<Parsed>, &'static str> {
