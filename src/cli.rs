@@ -8,17 +8,15 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Arg, ArgMatches, error::ErrorKind, value_parser};
+use clap::{Arg, ArgMatches, Args, FromArgMatches, error::ErrorKind, value_parser};
 
 use crate::{
-    commands::{Command, SimulateOptions},
+    commands::{Command, SimulateOptions, simulate},
     config::{
-        Flags, Listen,
+        Flags,
         options::{self, Entry, Fallback},
     },
 };
-
-const REGION_LISTEN: &str = "127.0.0.1:9090";
 
 /// The options of `demo`: its upstream and credentials are its own.
 static DEMO_OPTIONS: &[&Entry] =
@@ -47,7 +45,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, B
         Some(("check", given)) => Ok(Command::Check(flags(given, options::TABLE))),
         Some(("token", given)) => Ok(Command::Token(flags(given, options::TABLE))),
         Some(("demo", given)) => Ok(Command::Demo(flags(given, DEMO_OPTIONS))),
-        Some(("simulate", given)) => Ok(Command::Simulate(simulate_options(given, &mut command)?)),
+        Some(("simulate", given)) => simulate::Options::from_arg_matches(given)
+            .map(|region| {
+                Command::Simulate(SimulateOptions {
+                    region: Box::new(region),
+                    log: flags(given, SIMULATE_OPTIONS),
+                })
+            })
+            .map_err(Box::new),
         Some((_, _)) | None => {
             Err(Box::new(command.error(ErrorKind::MissingSubcommand, "a command is needed")))
         }
@@ -83,15 +88,8 @@ fn command() -> clap::Command {
                 .args(args(DEMO_OPTIONS)),
         )
         .subcommand(
-            clap::Command::new("simulate")
+            simulate::Options::augment_args(clap::Command::new("simulate"))
                 .about("Run the simulated region alone")
-                .arg(
-                    Arg::new("listen")
-                        .long("listen")
-                        .value_name("ADDRESS")
-                        .default_value(REGION_LISTEN)
-                        .help("Address and port of the region (0 picks one), or `unix:PATH`"),
-                )
                 .args(args(SIMULATE_OPTIONS)),
         )
 }
@@ -137,21 +135,6 @@ fn flags(given: &ArgMatches, entries: &[&'static Entry]) -> Flags {
     let value = |id: &str| given.try_get_one::<OsString>(id).ok().flatten().cloned();
     let values = entries.iter().filter_map(|entry| Some((*entry, value(entry.variable)?))).collect();
     Flags { config: value("config"), values }
-}
-
-fn simulate_options(
-    given: &ArgMatches,
-    command: &mut clap::Command,
-) -> Result<SimulateOptions, Box<clap::Error>> {
-    let text = given.get_one::<String>("listen").map_or(REGION_LISTEN, String::as_str);
-    let listen: Listen = text.parse().map_err(|unfit| {
-        let accepted = options::LISTEN.accepts;
-        Box::new(command.error(
-            ErrorKind::ValueValidation,
-            format!("flag --listen: `{}` {unfit}; accepted: {accepted}", text.escape_debug()),
-        ))
-    })?;
-    Ok(SimulateOptions { listen, log: flags(given, SIMULATE_OPTIONS) })
 }
 
 #[cfg(test)]
@@ -202,10 +185,10 @@ mod tests {
         assert!(matches!(demo, Ok(Command::Demo(flags)) if flags.values.len() == 4));
         assert_eq!(refused("cxone-proxy demo --client-id x").exit_code(), 2);
         let Ok(Command::Simulate(given)) = parsed("cxone-proxy simulate --log-format json") else { panic!() };
-        assert_eq!(given.listen.to_string(), "127.0.0.1:9090");
+        assert_eq!(given.region.listen.to_string(), "127.0.0.1:8090");
         assert_eq!(given.log.values, [(&options::LOG_FORMAT, "json".into())]);
         let Ok(Command::Simulate(given)) = parsed("cxone-proxy simulate --listen [::1]:0") else { panic!() };
-        assert_eq!(given.listen.to_string(), "[::1]:0");
+        assert_eq!(given.region.listen.to_string(), "[::1]:0");
     }
 
     #[test]

@@ -4,7 +4,11 @@
 //! alone; standard output belongs to the commands' results.
 
 pub mod check;
+pub mod demo;
 mod obtain;
+pub mod serve;
+mod signals;
+pub mod simulate;
 pub mod token;
 
 use std::{
@@ -12,7 +16,7 @@ use std::{
     process::ExitCode,
 };
 
-use crate::config::{ConfigError, Environment, Flags, Listen};
+use crate::config::{ConfigError, Environment, Flags};
 
 /// A command with its options, not yet judged.
 pub enum Command {
@@ -30,22 +34,21 @@ pub enum Command {
 
 impl Command {
     /// Runs it to its end, on this thread.
-    pub fn run(&self, environment: &Environment) -> Ending {
+    pub fn run(self, environment: &Environment) -> Ending {
         match self {
-            Self::Check(flags) => check::run(flags, environment),
-            Self::Token(flags) => token::run(flags, environment),
-            Self::Serve(_) | Self::Demo(_) | Self::Simulate(_) => {
-                complain("this command is not part of this build");
-                Ending::Failed
-            }
+            Self::Serve(flags) => serve::run(&flags, environment),
+            Self::Check(flags) => check::run(&flags, environment),
+            Self::Token(flags) => token::run(&flags, environment),
+            Self::Demo(flags) => demo::run(&flags, environment),
+            Self::Simulate(options) => simulate::command(options, environment),
         }
     }
 }
 
 /// The options of `simulate`.
 pub struct SimulateOptions {
-    /// Where the region listens.
-    pub listen: Listen,
+    /// What the region is like.
+    pub region: Box<simulate::Options>,
     /// The options that concern its log.
     pub log: Flags,
 }

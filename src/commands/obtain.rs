@@ -5,11 +5,12 @@
 use std::{error::Error, io};
 
 use crate::{
+    app,
     clock::Clock,
-    config::{self, ClientSecret, Config, ConfigError, Environment, Flags, Loaded},
+    config::{self, Config, ConfigError, Environment, Flags, Loaded},
     log,
-    oauth::{self, AccessToken, Credentials, Endpoint, EndpointError, Unavailable},
-    transport::tls::{self, TlsError},
+    oauth::{self, AccessToken, Endpoint, EndpointError, Unavailable},
+    transport::tls::TlsError,
 };
 
 /// There is no token, and why.
@@ -55,31 +56,11 @@ pub(super) fn obtain(flags: &Flags, environment: &Environment) -> Result<(Config
 /// Asks the token endpoint once.
 pub(super) fn ask(config: Config) -> Result<(Config, AccessToken), NoToken> {
     let clock = Clock::System;
-    let endpoint = Endpoint::new(settings(&config)?, credentials(&config), clock.clone())?;
+    let endpoint = Endpoint::new(app::token_settings(&config)?, app::credentials(&config), clock.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match runtime.block_on(oauth::fetch_once(&endpoint, &clock)) {
         Ok(token) => Ok((config, token)),
         Err(reason) => Err(NoToken::Unavailable { config: Box::new(config), reason }),
-    }
-}
-
-fn settings(config: &Config) -> Result<oauth::Settings, TlsError> {
-    Ok(oauth::Settings {
-        token_url: config.oauth.token_url.clone(),
-        scopes: config.oauth.scopes.clone(),
-        refresh_margin: config.oauth.refresh_margin,
-        tls: tls::client_config(config.upstream.ca_file.as_deref())?,
-        forward_proxy: config.forward_proxy.toward(&config.oauth.token_url).cloned(),
-    })
-}
-
-fn credentials(config: &Config) -> Credentials {
-    let client_id = config.oauth.client_id.clone();
-    match &config.oauth.secret {
-        ClientSecret::Value(secret) => Credentials::with_secret(client_id, secret.clone()),
-        ClientSecret::File { path, at_start } => {
-            Credentials::with_secret_file(client_id, path.clone(), at_start.clone())
-        }
     }
 }
 

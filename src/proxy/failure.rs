@@ -7,6 +7,7 @@ use std::io;
 use super::exchange::Refused;
 use super::guard::Refusal;
 use super::problem::{Problem, ProblemKind};
+use crate::log;
 use crate::message::RequestHead;
 use crate::oauth::Unavailable;
 use crate::transport::{Failure, FailureKind};
@@ -64,7 +65,7 @@ pub(super) fn refused(failure: &Failure) -> Refused {
         FailureKind::TooLarge => ProblemKind::UpstreamHeaderSize,
         FailureKind::ResponseTimeout => ProblemKind::ResponseTimeout,
     };
-    let detail = chain(failure);
+    let detail = sentence(&log::causes(failure));
     tracing::warn!(status = kind.status(), error = %detail, "request failed");
     let mut problem = Problem::new(kind, detail);
     if failure.kind == FailureKind::Connect && is_refusal(failure) {
@@ -94,21 +95,6 @@ fn is_refusal(failure: &Failure) -> bool {
         .source()
         .and_then(|source| source.downcast_ref::<io::Error>())
         .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-}
-
-/// The chain of causes in one sentence.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    sentence(&text)
 }
 
 fn sentence(text: &str) -> String {

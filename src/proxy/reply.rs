@@ -13,6 +13,7 @@ use super::guard;
 use super::problem::Problem;
 use super::replay::Replay;
 use crate::http1::Tunnel;
+use crate::log;
 use crate::message::{Content, ContentError, FieldSink, Fields, Framing, Next, RequestHead};
 use crate::transport::Answer;
 
@@ -138,6 +139,10 @@ impl<C: Content> Reply<C> {
                     drop_length: answer.framing() == Framing::Open,
                 };
                 fields::incoming(answer.head(), &addressed, sink);
+                // HTTP/2 may end an answer with its head and leave the length unsaid.
+                if answer.framing() == Framing::Length(0) && !answer.head().fields.contains(b"Content-Length") {
+                    sink.line(b"Content-Length", b"0");
+                }
                 if answer.head().status == 101 {
                     sink.line(b"Upgrade", b"websocket");
                 }
@@ -217,7 +222,7 @@ impl<C: Content> Content for Reply<C> {
                 }
                 Err(failure) => {
                     if !failure.is_the_clients() {
-                        tracing::warn!(error = %failure, source = ?failure, "answer broken off");
+                        tracing::warn!(error = %log::causes(&failure), "answer broken off");
                     }
                     Poll::Ready(Err(ContentError::Gone(Some(Box::new(failure)))))
                 }

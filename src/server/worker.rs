@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::drain::{Drain, Phase};
 use super::io::Accepted;
 use super::listen::{Accepting, Listener};
 use super::{Limits, Service, connection};
+use crate::metrics::{Shard, Shards};
 
 /// How often idle upstream connections are looked after.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -37,16 +38,16 @@ pub struct Worker {
 /// Where a worker takes its connections from, and how many it has.
 struct Desk {
     sender: mpsc::UnboundedSender<Accepted>,
-    open: Arc<AtomicUsize>,
+    shard: Arc<Shard>,
 }
 
-/// A worker for each of `open`, which count the connections of each.
-pub fn workers(listener: Listener, open: Vec<Arc<AtomicUsize>>, limits: Limits, drain: &Drain) -> Vec<Worker> {
-    let (desks, receivers): (Vec<_>, Vec<_>) = open
-        .into_iter()
-        .map(|open| {
+/// A worker for each shard, which counts its connections there.
+pub fn workers(listener: Listener, shards: &Shards, limits: Limits, drain: &Drain) -> Vec<Worker> {
+    let (desks, receivers): (Vec<_>, Vec<_>) = shards
+        .iter()
+        .map(|shard| {
             let (sender, receiver) = mpsc::unbounded_channel();
-            (Desk { sender, open }, receiver)
+            (Desk { sender, shard: shard.clone() }, receiver)
         })
         .unzip();
     let desks: Arc<[Desk]> = desks.into();
@@ -67,13 +68,13 @@ pub fn workers(listener: Listener, open: Vec<Arc<AtomicUsize>>, limits: Limits, 
 
 /// Counts one connection for as long as it is open.
 struct Open {
-    count: Arc<AtomicUsize>,
+    shard: Arc<Shard>,
     _alive: mpsc::Sender<()>,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.shard.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -124,17 +125,17 @@ impl Worker {
 
     /// Gives a new connection to the worker with the fewest; to this one where that is among them.
     fn place<S: Service>(&self, accepted: Accepted, service: &S, alive: &mpsc::Sender<()>) {
-        let load = |desk: &Desk| desk.open.load(Ordering::Relaxed);
+        let load = |desk: &Desk| desk.shard.connections.load(Ordering::Relaxed);
         let own = self.desks.get(self.index).map_or(0, load);
         let least = self.desks.iter().min_by_key(|desk| load(desk)).filter(|desk| load(desk) < own);
         let Some(desk) = least.or(self.desks.get(self.index)) else { return };
         // Counted here: a burst would all go to one desk before its worker looks.
-        desk.open.fetch_add(1, Ordering::Relaxed);
+        desk.shard.connections.fetch_add(1, Ordering::Relaxed);
         if least.is_none() {
             self.serve(accepted, service, alive);
         } else if let Err(mpsc::error::SendError(accepted)) = desk.sender.send(accepted) {
             // That worker is draining already, and so is this one.
-            desk.open.fetch_sub(1, Ordering::Relaxed);
+            desk.shard.connections.fetch_sub(1, Ordering::Relaxed);
             drop(accepted);
         }
     }
@@ -143,7 +144,7 @@ impl Worker {
     #[allow(clippy::disallowed_methods, reason = "the worker waits for all of its connections' ends")]
     fn serve<S: Service>(&self, accepted: Accepted, service: &S, alive: &mpsc::Sender<()>) {
         let Some(desk) = self.desks.get(self.index) else { return };
-        let open = Open { count: desk.open.clone(), _alive: alive.clone() };
+        let open = Open { shard: desk.shard.clone(), _alive: alive.clone() };
         match accepted.split() {
             Ok((read, write)) => {
                 let serving = connection::serve(read, write, service.clone(), self.limits, self.drain.clone());
