@@ -252,7 +252,9 @@ fn unreadable(why: Unreadable) -> (ProblemKind, String) {
     match why {
         Unreadable::Head(HeadError::TooLarge) => (ProblemKind::HeaderSize, String::new()),
         Unreadable::Head(error) => (ProblemKind::Malformed, format!("The request cannot be read: {error}.")),
-        Unreadable::Framing(error) => (ProblemKind::Malformed, format!("The request cannot be read: {error}.")),
+        Unreadable::Framing(error) => {
+            (ProblemKind::Malformed, format!("The request cannot be read: {error}."))
+        }
         Unreadable::TimedOut => (ProblemKind::HeaderTimeout, String::new()),
     }
 }

@@ -13,10 +13,7 @@ pub(super) struct Signals {
 impl Signals {
     /// Takes both signals over from the system's default, which would end the process at once.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Waits for the next one and tells its number. Cancel safe.

@@ -140,7 +140,8 @@ impl<C: Content> Reply<C> {
                 };
                 fields::incoming(answer.head(), &addressed, sink);
                 // HTTP/2 may end an answer with its head and leave the length unsaid.
-                if answer.framing() == Framing::Length(0) && !answer.head().fields.contains(b"Content-Length") {
+                if answer.framing() == Framing::Length(0) && !answer.head().fields.contains(b"Content-Length")
+                {
                     sink.line(b"Content-Length", b"0");
                 }
                 if answer.head().status == 101 {

@@ -171,7 +171,11 @@ impl<S: Service> Connection<S> {
             ready!(sleep.as_mut().poll(cx));
             let now = Instant::now();
             if now >= deadline {
-                return Poll::Ready(if idle { Arrived::Nothing } else { Arrived::Unreadable(Unreadable::TimedOut) });
+                return Poll::Ready(if idle {
+                    Arrived::Nothing
+                } else {
+                    Arrived::Unreadable(Unreadable::TimedOut)
+                });
             }
             if idle && now >= self.since + SHED_AFTER {
                 self.shed();

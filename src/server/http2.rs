@@ -104,10 +104,10 @@ async fn answer<S: Service>(
     let (parts, incoming) = request.into_parts();
     let mut head = RequestHead {
         method: parts.method,
-        target: parts.uri.path_and_query().map_or_else(
-            || b"*".to_vec(),
-            |target| target.as_str().as_bytes().to_vec(),
-        ),
+        target: parts
+            .uri
+            .path_and_query()
+            .map_or_else(|| b"*".to_vec(), |target| target.as_str().as_bytes().to_vec()),
         authority: parts.uri.authority().map(|authority| authority.as_str().as_bytes().to_vec()),
         version: Version::Http2,
         ..RequestHead::default()

@@ -100,9 +100,8 @@ fn bind_tcp(address: SocketAddr) -> Result<Listener, ListenError> {
             ListenError::Io(Bound::Tcp(address), error)
         }
     };
-    let socket =
-        Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))
-            .map_err(failed)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))
+        .map_err(failed)?;
     // So that a restart does not wait for old connections. Not SO_REUSEPORT: a second proxy must
     // notice the first, and nobody may take a share of its connections.
     socket.set_reuse_address(true).map_err(failed)?;

@@ -26,24 +26,24 @@ enum Carrier {
 }
 
 impl Answer {
-    pub(super) fn over_http1<O: Outgoing, C: Content>(
+    pub(super) fn over_http1<O: Outgoing>(
         mut connection: Box<Http1Connection>,
         pool: Arc<Pool>,
         request: &O,
-        content: &C,
+        framing: Framing,
         authority: &str,
     ) -> Self {
-        connection.begin(request, content.framing(), authority);
+        connection.begin(request, framing, authority);
         Self(Carrier::Http1 { connection: Some(connection), pool })
     }
 
-    pub(super) async fn over_http2<O: Outgoing, C: Content>(
+    pub(super) async fn over_http2<O: Outgoing>(
         connection: Http2Connection,
         request: &O,
-        content: &C,
+        framing: Framing,
         settings: &Settings,
     ) -> Result<Self, Failure> {
-        let exchange = Http2Exchange::begin(connection, request, content.framing(), settings).await?;
+        let exchange = Http2Exchange::begin(connection, request, framing, settings).await?;
         Ok(Self(Carrier::Http2(Box::new(exchange))))
     }
 

@@ -105,12 +105,13 @@ impl Transport {
         reuse: Reuse,
     ) -> Result<Answer, Failure> {
         let connected = self.connect(request, content, reuse).await?;
+        let framing = content.framing();
         let mut answer = match connected {
             Dialed::Http1(connection) => {
-                Answer::over_http1(connection, self.shared.pool.clone(), request, content, &self.authority())
+                Answer::over_http1(connection, self.shared.pool.clone(), request, framing, self.authority())
             }
             Dialed::Http2(connection) => {
-                Answer::over_http2(connection, request, content, &self.shared.settings).await?
+                Answer::over_http2(connection, request, framing, &self.shared.settings).await?
             }
         };
         self.head(&mut answer, content).await?;
