@@ -55,7 +55,7 @@ pub struct Pages {
 
 /// Serves the pages. Cheap to clone.
 ///
-/// Cancellation: every page is made at once, without waiting for anything.
+/// Cancellation: every page is made at once, and making it changes nothing.
 #[derive(Clone)]
 pub struct Admin {
     pages: Arc<Pages>,
@@ -201,3 +201,5 @@ fn wrong_method(method: &Method) -> Denial {
     denial
 }
 
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,9 @@ use crate::oauth::State;
 /// The reason where they cannot, as plain text: one line with the word that `/status` has for it,
 /// and one with the next step.
 ///
-/// Waits for nothing. Where there is no valid token the keeper is called, so that a probe finds
-/// out about a token that ran out while the machine was suspended even where no request comes.
+/// Takes a turn of the timer at most. Where there is no valid token the keeper is called, so that a
+/// probe finds out about a token that ran out while the machine was suspended even where no request
+/// comes. Cancel safe.
 pub(super) async fn judge(pages: &Pages, now: Now) -> Result<(), String> {
     if pages.drain.has_begun() {
         return Err("not ready (draining): the process is about to end\n".to_owned());
