@@ -12,8 +12,8 @@ use crate::message::RequestHead;
 use crate::oauth::Unavailable;
 use crate::transport::{Failure, FailureKind};
 
-/// A request that the guard turned away.
-pub(super) fn not_admitted(refusal: Refusal, head: &RequestHead) -> Refused {
+/// The answer to a request that the guard turned away.
+pub fn not_admitted(refusal: Refusal, head: &RequestHead) -> Problem {
     let (kind, detail) = match refusal {
         Refusal::Connect => (ProblemKind::Connect, String::new()),
         Refusal::Asterisk => (ProblemKind::Asterisk, String::new()),
@@ -30,7 +30,7 @@ pub(super) fn not_admitted(refusal: Refusal, head: &RequestHead) -> Refused {
         ),
     };
     tracing::debug!(status = kind.status(), ?refusal, "request not admitted");
-    Problem::new(kind, detail).into()
+    Problem::new(kind, detail)
 }
 
 fn host_detail(head: &RequestHead) -> String {

@@ -15,4 +15,5 @@ pub mod retry;
 pub mod target;
 
 pub use exchange::{Base, Proxy, Settings};
-pub use reply::Reply;
+pub use failure::not_admitted;
+pub use reply::{Reply, preflight_fields};

@@ -116,7 +116,7 @@ impl Stage {
         let (stays_up, own_drain) = drain();
         let mut tasks = JoinSet::new();
         tasks.spawn(keeper.run(std::future::pending()));
-        for worker in workers(listener, vec![Arc::default()], limits, &own_drain) {
+        for worker in workers(listener, &Shards::new(1), limits, &own_drain) {
             let admin = admin.clone();
             tasks.spawn(async move { worker.run(admin, || ()).await.unwrap() });
         }
