@@ -10,7 +10,7 @@ mod tokens;
 
 use std::time::SystemTime;
 
-pub use exposition::{MEDIA_TYPE, Readings, exposition};
+pub use exposition::{MEDIA_TYPE, ProfileReadings, Readings, exposition};
 pub use shard::{BOUNDS, Histogram, METHODS, RESENDS, Shard, Shards};
 pub use tokens::{GRANTS, OUTCOMES, TokenCounters};
 

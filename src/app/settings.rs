@@ -1,30 +1,39 @@
 //! From the configuration to what each part goes by.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::config::{AllowedHosts, ClientSecret, Config, Listen, Scheme, Via};
+use url::Url;
+
+use crate::config::{
+    AllowedHosts, BaseUrl, ClientSecret, Config, ForwardProxy, Listen, OAuth, Scheme, Selector, Upstream, Via,
+};
 use crate::oauth::{self, Credentials};
 use crate::proxy::retry::Rules;
-use crate::proxy::{self, Base, fields, guard};
+use crate::proxy::{self, Connect, Select, fields, guard};
 use crate::server::{self, Bound};
-use crate::transport;
 use crate::transport::tls::{self, TlsError};
+use crate::transport::{self, Base, Transport};
 
 /// The token endpoint's settings.
-pub fn token(config: &Config) -> Result<oauth::Settings, TlsError> {
+pub fn token(
+    oauth: &OAuth,
+    upstream: &Upstream,
+    forward: &ForwardProxy,
+) -> Result<oauth::Settings, TlsError> {
     Ok(oauth::Settings {
-        token_url: config.oauth.token_url.clone(),
-        scopes: config.oauth.scopes.clone(),
-        refresh_margin: config.oauth.refresh_margin,
-        tls: tls::client_config(config.upstream.ca_file.as_deref())?,
-        forward_proxy: config.forward_proxy.toward(&config.oauth.token_url).cloned(),
+        token_url: oauth.token_url.clone(),
+        scopes: oauth.scopes.clone(),
+        refresh_margin: oauth.refresh_margin,
+        tls: tls::client_config(upstream.ca_file.as_deref())?,
+        forward_proxy: forward.toward(&oauth.token_url).cloned(),
     })
 }
 
 /// What proves to the token endpoint who we are.
-pub fn credentials(config: &Config) -> Credentials {
-    let client_id = config.oauth.client_id.clone();
-    match &config.oauth.secret {
+pub fn credentials(oauth: &OAuth) -> Credentials {
+    let client_id = oauth.client_id.clone();
+    match &oauth.secret {
         ClientSecret::Value(secret) => Credentials::with_secret(client_id, secret.clone()),
         ClientSecret::File { path, at_start } => {
             Credentials::with_secret_file(client_id, path.clone(), at_start.clone())
@@ -32,31 +41,51 @@ pub fn credentials(config: &Config) -> Credentials {
     }
 }
 
-pub(super) fn transport(config: &Config) -> Result<transport::Settings, TlsError> {
-    let upstream = &config.upstream;
-    Ok(transport::Settings {
-        secure: upstream.base_url.scheme == Scheme::Https,
-        host: upstream.base_url.bare_host(),
-        port: upstream.base_url.port,
-        authority: upstream.base_url.authority(),
-        connect_timeout: upstream.connect_timeout,
-        response_timeout: upstream.response_timeout,
-        tls: tls::client_config(upstream.ca_file.as_deref())?,
-        forward_proxy: config.forward_proxy.toward_upstream(&upstream.base_url).cloned(),
-    })
+/// How requests reach a profile's upstream, wherever that is.
+pub(super) fn connect(upstream: &Upstream, forward: &ForwardProxy) -> Result<Connect, TlsError> {
+    let upstream = upstream.clone();
+    let forward = forward.clone();
+    let tls = tls::client_config(upstream.ca_file.as_deref())?;
+    Ok(Arc::new(move |base: Arc<Base>| {
+        Transport::new(transport::Settings {
+            forward_proxy: url_of(&base).and_then(|url| forward.toward(&url).cloned()),
+            base,
+            connect_timeout: upstream.connect_timeout,
+            response_timeout: upstream.response_timeout,
+            tls: tls.clone(),
+        })
+    }))
 }
 
-pub(super) fn proxy(config: &Config, bound: &Bound) -> proxy::Settings {
-    let base_url = &config.upstream.base_url;
-    let base = Base {
+fn url_of(base: &Base) -> Option<Url> {
+    let scheme = if base.secure { "https" } else { "http" };
+    Url::parse(&format!("{scheme}://{}/", base.authority)).ok()
+}
+
+/// A base URL, taken apart.
+pub(super) fn base(base_url: &BaseUrl) -> Arc<Base> {
+    Arc::new(Base {
         secure: base_url.scheme == Scheme::Https,
         host: base_url.bare_host(),
         port: base_url.port,
+        authority: base_url.authority(),
         prefix: base_url.prefix.clone().into_bytes(),
-    };
+    })
+}
+
+/// What a profile is selected by; `listener` is the place of its own one.
+pub(super) fn select(selector: &Selector, listener: Option<usize>) -> Select {
+    Select {
+        listener,
+        host: selector.host.clone(),
+        path_prefix: selector.path_prefix.clone().unwrap_or_default().into_bytes(),
+        strips_prefix: selector.strip_prefix,
+    }
+}
+
+pub(super) fn proxy(config: &Config, bound: &[Bound]) -> proxy::Settings {
     proxy::Settings {
-        guard: guard(config, bound, Some(&base)),
-        base,
+        guard: guard(config, bound),
         via: match config.via {
             Via::Response => fields::Via::Response,
             Via::Both => fields::Via::Both,
@@ -66,22 +95,40 @@ pub(super) fn proxy(config: &Config, bound: &Bound) -> proxy::Settings {
         replay_buffer: config.retry.replay_buffer,
         in_flight: config.limits.in_flight,
         loop_member: format!("{}-{:016x}", fields::PSEUDONYM, fastrand::u64(..)),
-        listen_authority: match bound {
-            Bound::Tcp(address) => address.to_string(),
-            Bound::Unix(_) => "localhost".to_owned(),
-        },
+        listen_authorities: bound.iter().map(authority).collect(),
     }
 }
 
-pub(super) fn guard(config: &Config, bound: &Bound, upstream: Option<&Base>) -> guard::Settings {
+/// How a client that names no host finds a listener.
+pub(super) fn authority(bound: &Bound) -> String {
+    match bound {
+        Bound::Tcp(address) => address.to_string(),
+        Bound::Unix(_) => "localhost".to_owned(),
+    }
+}
+
+fn guard(config: &Config, bound: &[Bound]) -> guard::Settings {
+    let upstreams = config.profiles.iter().map(|profile| {
+        let base = base(&profile.upstream.base_url);
+        (base.secure, base.host.clone(), base.port)
+    });
+    guard::Settings { upstreams: upstreams.collect(), ..own_guard(config, bound) }
+}
+
+/// The guard that knows of no upstream: that of the admin pages.
+pub(super) fn own_guard(config: &Config, bound: &[Bound]) -> guard::Settings {
+    let hosts = match &config.guard.allowed_hosts {
+        AllowedHosts::Listed(names) => {
+            let selectors = config.profiles.iter().filter_map(|profile| profile.select.host.clone());
+            guard::AllowedHosts::Names(names.iter().cloned().chain(selectors).collect())
+        }
+        AllowedHosts::Any => guard::AllowedHosts::Any,
+    };
     guard::Settings {
-        hosts: match &config.guard.allowed_hosts {
-            AllowedHosts::Listed(names) => guard::AllowedHosts::Names(names.clone()),
-            AllowedHosts::Any => guard::AllowedHosts::Any,
-        },
+        hosts,
         origins: config.guard.allowed_origins.clone(),
-        listen: listen_ip(bound),
-        upstream: upstream.map(|base| (base.secure, base.host.clone(), base.port)),
+        listen: bound.iter().filter_map(listen_ip).collect(),
+        upstreams: Vec::new(),
     }
 }
 

@@ -13,8 +13,8 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use url::Url;
 
 use super::{
-    ClientSecret, Config, ConfigError, ForwardProxy, Guard, Limits, Listen, Loaded, OAuth, Retry, Upstream,
-    Via, Warning,
+    ClientSecret, Config, ConfigError, ForwardProxy, Guard, Limits, Listen, Loaded, OAuth, Profile, Retry,
+    Selector, Upstream, Via, Warning,
     address::listen_or_off,
     faults::{Fault, Missing},
     judge::{Faulty, Judge, unfit_value},
@@ -67,11 +67,20 @@ fn parts(judge: &mut Judge<'_>, forward_proxy: ForwardProxy, no_color: bool) -> 
     let drain_timeout = judge.duration(&o::DRAIN_TIMEOUT);
     let log = log_settings(judge, no_color);
     let (listen, admin) = listeners?;
+    let (upstream, oauth) = (upstream?, oauth?);
     Ok(Config {
         listen,
         admin,
-        upstream: upstream?,
-        oauth: oauth?,
+        profiles: vec![Profile {
+            name: "default".to_owned(),
+            select: Selector::default(),
+            upstream: upstream.clone(),
+            oauth: oauth.clone(),
+            credentials: 0,
+            rewrite_json_links: false,
+        }],
+        upstream,
+        oauth,
         guard: guard?,
         via: via?,
         retry: retry?,

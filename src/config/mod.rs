@@ -45,10 +45,12 @@ pub struct Config {
     pub listen: Listen,
     /// Where the admin pages are; `None` switches them off.
     pub admin: Option<Listen>,
-    /// Where requests go.
+    /// Where requests go; with several profiles, those of the first.
     pub upstream: Upstream,
-    /// As whom they go there.
+    /// As whom they go there; with several profiles, those of the first.
     pub oauth: OAuth,
+    /// Where requests go, as whom, and which ones; at least one.
+    pub profiles: Vec<Profile>,
     /// Who may send them.
     pub guard: Guard,
     /// Which messages get a `Via` field (RFC 9110, 7.6.3).
@@ -63,6 +65,36 @@ pub struct Config {
     pub log: log::Settings,
     /// The way to the upstream and the token endpoint.
     pub forward_proxy: ForwardProxy,
+}
+
+/// One upstream with its credentials, and what selects it.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// What people call it; `default` where the file has no `[[profile]]`.
+    pub name: String,
+    /// What a request must be like to go its way.
+    pub select: Selector,
+    /// Where its requests go.
+    pub upstream: Upstream,
+    /// As whom they go there.
+    pub oauth: OAuth,
+    /// The place of the first profile with the same credentials: they share one token.
+    pub credentials: usize,
+    /// Addresses below `_links` in JSON become local.
+    pub rewrite_json_links: bool,
+}
+
+/// What a request must be like to go a profile's way: all that is set must fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector {
+    /// The host that it names, in lower case.
+    pub host: Option<String>,
+    /// What its path begins with, at a segment's end; without a trailing slash.
+    pub path_prefix: Option<String>,
+    /// That beginning is taken off.
+    pub strip_prefix: bool,
+    /// The profile's own listener by which it comes in.
+    pub listen: Option<Listen>,
 }
 
 /// Where requests go.

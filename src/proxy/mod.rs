@@ -8,12 +8,17 @@ mod exchange;
 mod failure;
 pub mod fields;
 pub mod guard;
+mod lead;
+mod links;
+pub mod location;
 pub mod problem;
+pub mod profile;
 pub mod replay;
 mod reply;
 pub mod retry;
 pub mod target;
 
-pub use exchange::{Base, Proxy, Settings};
+pub use exchange::{Proxy, Settings};
 pub use failure::not_admitted;
+pub use profile::{Connect, Profile, Select, Upstream};
 pub use reply::{Reply, preflight_fields};

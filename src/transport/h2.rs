@@ -315,8 +315,8 @@ fn outgoing_head<O: Outgoing>(request: &O, settings: &Settings) -> Result<Reques
     let mut target = Vec::new();
     request.target(&mut target);
     let uri = Uri::builder()
-        .scheme(if settings.secure { "https" } else { "http" })
-        .authority(settings.authority.as_str())
+        .scheme(if settings.base.secure { "https" } else { "http" })
+        .authority(settings.base.authority.as_str())
         .path_and_query(target.as_slice())
         .build()?;
     let mut head = Request::builder().method(request.method().clone()).uri(uri).body(())?;

@@ -92,13 +92,17 @@ impl Stage {
         let (drainer, proxys_drain) = drain();
         let shards = Shards::new(2);
         let pages = Pages {
-            shards: shards.clone(),
-            token_counters,
-            tokens: tokens.clone(),
+            profiles: vec![ProfilePages {
+                name: "default".to_owned(),
+                shards: shards.clone(),
+                token_counters: Some(token_counters),
+                tokens: tokens.clone(),
+                base_url: "https://api.example/v".to_owned(),
+                token_url: "https://auth.example/token?key=s3cret".to_owned(),
+            }],
+            named: false,
             clock: clock.clone(),
             drain: proxys_drain,
-            base_url: "https://api.example/v".to_owned(),
-            token_url: "https://auth.example/token?key=s3cret".to_owned(),
             version: "1.2.3",
             started: Now { wall: start(), ..clock.now() },
         };
