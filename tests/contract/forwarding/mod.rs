@@ -1,0 +1,3 @@
+//! Section 3: Forwarding.
+
+mod targets;
