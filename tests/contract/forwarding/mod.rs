@@ -1,3 +1,11 @@
 //! Section 3: Forwarding.
 
+mod addresses;
+mod bodies;
+mod broken;
+mod fields;
+mod streaming;
 mod targets;
+mod tls;
+mod upgrades;
+mod versions;
