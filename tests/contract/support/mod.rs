@@ -4,6 +4,7 @@ mod http2;
 mod message;
 mod process;
 mod stage;
+mod tunnels;
 mod upstream;
 mod wire;
 
@@ -15,6 +16,7 @@ pub(crate) use http2::{Http2, whole};
 pub(crate) use message::{Message, get, request};
 pub(crate) use process::{Launch, Process};
 pub(crate) use stage::{CLIENT_ID, CLIENT_SECRET, Stage, serve};
+pub(crate) use tunnels::Tunnels;
 pub(crate) use upstream::Upstream;
 pub(crate) use wire::{Cut, Wire};
 
