@@ -57,6 +57,13 @@ async fn connect_is_405_and_options_asterisk_400() {
         assert!(reply.only("Proxy-Status").unwrap().starts_with("cxone-proxy; error="));
     }
     assert_eq!(asked(&stage, "OPTIONS *", "localhost").await.status(), 400);
+
+    let http2 = stage.http2().await;
+    let connect = http::Request::builder().method("CONNECT").uri(upstream.to_string());
+    assert_eq!(http2.ask(connect, b"", http::HeaderMap::new()).await.unwrap().status, 405);
+    let options = http2.request("OPTIONS", "").uri("*").header("host", "localhost");
+    assert_eq!(http2.ask(options, b"", http::HeaderMap::new()).await.unwrap().status, 400);
+    assert_eq!(stage.region.journal().iter().filter(|entry| entry.grant.is_none()).count(), 0);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use cxone_proxy::simulator::{Action, Ending, Endpoint, Fault, Malformation, Script};
 
-use crate::support::{Cut, Stage, Upstream, get};
+use crate::support::{Cut, Stage, Upstream, eventually, get, request};
 
 /// A region whose answers break off.
 async fn breaking_off(after: u64, how: Ending) -> Stage {
@@ -128,6 +128,18 @@ async fn an_upstream_that_is_not_there_is_502_with_a_hint() {
     for key in ["type", "title", "status", "detail", "hint"] {
         assert!(!problem[key].is_null(), "{key} is missing: {problem}");
     }
-    stage.region.restart().await.unwrap();
+    eventually("the region's port", async || stage.region.restart().await.ok()).await;
     assert_eq!(stage.get("/api/v2/users/me").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_client_s_connection_goes_on_after_a_502() {
+    let stage = Stage::new().await;
+    let mut client = stage.wire().await;
+    for how in [Ending::Close, Ending::Reset] {
+        let fault = Fault::new(Action::DropBefore { how }).at(Endpoint::Api).times(1);
+        stage.region.script(Script::of([fault]));
+        assert_eq!(client.ask(request("POST", "/api/v2/echo", "", "hello")).await.status(), 502);
+        assert_eq!(client.ask(get("/api/v2/users/7")).await.status(), 200);
+    }
 }

@@ -4,6 +4,7 @@ mod addresses;
 mod bodies;
 mod broken;
 mod fields;
+mod http2_upstream;
 mod streaming;
 mod targets;
 mod tls;

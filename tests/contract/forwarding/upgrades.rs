@@ -1,4 +1,4 @@
-//! WebSockets are tunnelled; any other `Upgrade` is dropped.
+//! A WebSocket is tunnelled; any other `Upgrade` is dropped.
 
 use cxone_proxy::simulator::{Action, Alpn, Endpoint, Fault, Script, Settings, Tls};
 use futures_util::{SinkExt as _, StreamExt as _};

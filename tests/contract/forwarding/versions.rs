@@ -4,8 +4,9 @@ use bytes::Bytes;
 use cxone_proxy::simulator::{Action, Canned, Endpoint, Fault, Rest, Script};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
+use tokio::io::{AsyncWriteExt as _, join, sink, split};
 
-use crate::support::{Stage, Upstream, get, request, soon, whole};
+use crate::support::{Stage, Upstream, Wire, get, request, soon, whole};
 
 fn values(echo: &Value, name: &str) -> Vec<String> {
     let fields = echo["fields"].as_array().unwrap();
@@ -67,6 +68,24 @@ async fn pipelined_requests_are_answered_in_order() {
         assert_eq!(echo["target"], format!("/api/v2/echo/{number}"));
         assert_eq!(echo["body"]["bytes"], bytes);
     }
+}
+
+#[tokio::test]
+async fn more_pipelined_requests_than_any_buffer_holds_are_all_answered() {
+    let stage = Stage::new().await;
+    let client = stage.wire().await;
+    let (read, mut write) = split(client.into_parts().0);
+    let sending = tokio::spawn(async move {
+        for number in 0..2000 {
+            write.write_all(get(&format!("/api/v2/users/{number}")).as_bytes()).await.unwrap();
+        }
+        write
+    });
+    let mut reader = Wire::over(join(read, sink()));
+    for number in 0..2000 {
+        assert_eq!(reader.reply().await.unwrap().json()["id"], number.to_string());
+    }
+    sending.await.unwrap();
 }
 
 #[tokio::test]

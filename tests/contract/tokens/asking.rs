@@ -7,7 +7,7 @@ use cxone_proxy::simulator::{Action, Endpoint, ExpiresIn, Fault, Script, Setting
 use tokio::time::{Instant, sleep};
 
 use super::{at_once, attempts, grants};
-use crate::support::{Message, Stage, Upstream, get, serve};
+use crate::support::{Message, Stage, Upstream, Wire, eventually, get, serve};
 
 fn form(request: &Message) -> BTreeMap<String, String> {
     url::form_urlencoded::parse(&request.body).into_owned().collect()
@@ -46,7 +46,7 @@ async fn token_requests_are_forms_on_fresh_connections() {
         r#"{"access_token":"first-token","token_type":"bEARER","expires_in":3600,"refresh_token":"r/1"}"#;
     far.send(answer(token)).await;
 
-    let mut client = crate::support::Wire::to(proxy.proxy_address()).await;
+    let mut client = Wire::to(proxy.proxy_address()).await;
     client.send(get("/x")).await;
     let mut api = upstream.accept().await;
     assert_eq!(api.request().await.unwrap().only("Authorization"), Some("Bearer first-token"));
@@ -150,4 +150,29 @@ async fn a_token_is_renewed_in_the_background_and_none_is_sent_after_its_end() {
     assert!(stage.region.token_requests() >= 3, "{}", stage.region.token_requests());
     let grants = grants(&stage.region);
     assert!(grants[1..].iter().all(|grant| grant == "refresh_token"), "{grants:?}");
+}
+
+#[tokio::test]
+async fn while_a_token_is_valid_nobody_waits_for_its_successor_and_after_its_end_nobody_sends_it() {
+    let settings = Settings { token_lifetime: Duration::from_secs(2), ..Settings::default() };
+    let stage = Stage::with(settings, |launch| launch.flag("max-wait", "300ms")).await;
+    assert_eq!(stage.get("/api/v2/users/7").await.status(), 200);
+    let began = Instant::now();
+    let stuck = Fault::new(Action::Delay { ms: 60_000 }).at(Endpoint::Token);
+    stage.region.script(Script::of([stuck]));
+    // The renewal begins after 1.6 s; the token counts as valid until 1.8 s.
+    let mut client = stage.wire().await;
+    while began.elapsed() < Duration::from_millis(1700) {
+        let asked = Instant::now();
+        let status = client.ask(get("/api/v2/users/7")).await.status();
+        assert!(status == 200 || began.elapsed() > Duration::from_millis(1700), "{status}");
+        assert!(asked.elapsed() < Duration::from_millis(300), "it waited");
+        sleep(Duration::from_millis(10)).await;
+    }
+    eventually("the renewal", async || (stage.region.token_requests() == 2).then_some(())).await;
+    sleep(Duration::from_secs(2).saturating_sub(began.elapsed())).await;
+    let served = attempts(&stage.region).len();
+    let reply = client.ask(get("/api/v2/users/7")).await;
+    assert_eq!(reply.status(), 503, "{}", reply.text());
+    assert_eq!(attempts(&stage.region).len(), served);
 }

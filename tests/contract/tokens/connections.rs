@@ -140,8 +140,7 @@ async fn a_post_is_never_delivered_twice_while_the_region_dies_and_comes_back() 
         }
         client.send(request("POST", "/api/v2/upload", &format!("X-Request-Id: {number}\r\n"), "hello")).await;
         sleep(Duration::from_micros(200 * number)).await;
-        stage.region.kill().await;
-        stage.region.restart().await.unwrap();
+        stage.restart_region().await;
         match client.reply().await.unwrap().status() {
             200 => served += 1,
             502 => {}
@@ -166,7 +165,6 @@ async fn dead_http_2_connections_are_replaced_as_well() {
     for _ in 0..5 {
         let reply = client.ask(get("/api/v2/echo")).await;
         assert_eq!((reply.status(), &reply.json()["protocol"]), (200, &"HTTP/2".into()));
-        stage.region.kill().await;
-        stage.region.restart().await.unwrap();
+        stage.restart_region().await;
     }
 }

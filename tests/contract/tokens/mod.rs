@@ -8,6 +8,8 @@ mod renewing;
 mod replaying;
 mod unauthorized;
 
+use std::time::Duration;
+
 use cxone_proxy::simulator::{Endpoint, Entry, Region};
 use tokio::task::JoinSet;
 
@@ -21,6 +23,13 @@ fn attempts(region: &Region) -> Vec<Entry> {
 /// The grants of all token requests, in order.
 fn grants(region: &Region) -> Vec<String> {
     region.journal().into_iter().filter_map(|entry| entry.grant).collect()
+}
+
+/// How long after one another the token requests came.
+fn pauses(region: &Region) -> Vec<Duration> {
+    let asked = region.journal().into_iter().filter(|entry| entry.endpoint == Endpoint::Token);
+    let at: Vec<_> = asked.map(|entry| entry.at).collect();
+    at.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect()
 }
 
 /// So many requests at once, each on a connection of its own.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cxone_proxy::simulator::{Action, Canned, Ending, Endpoint, Fault, Script};
 
-use super::grants;
+use super::{grants, pauses};
 use crate::support::{Stage, eventually};
 
 /// A region whose next token request is befallen by `action`, after a first token.
@@ -61,6 +61,6 @@ async fn the_next_try_comes_after_the_retry_after_of_a_failed_renewal() {
     let stage = befallen(Action::Status(Canned::new(503).field("Retry-After", "1"))).await;
     assert_eq!(stage.get("/api/v2/users/7").await.status(), 200);
     assert_eq!(grants(&stage.region), ["client_credentials", "refresh_token", "client_credentials"]);
-    let at: Vec<_> = stage.region.journal().into_iter().filter(|e| e.grant.is_some()).map(|e| e.at).collect();
-    assert!(at[2] - at[1] >= Duration::from_millis(995), "{at:?}");
+    let pauses = pauses(&stage.region);
+    assert!(pauses[1] >= Duration::from_millis(995), "{pauses:?}");
 }

@@ -7,7 +7,7 @@ use cxone_proxy::simulator::{Action, Canned, Endpoint, Fault, Script, Settings};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::{at_once, attempts, grants};
+use super::{at_once, attempts, grants, pauses};
 use crate::support::{Stage, eventually, get, request};
 
 fn always(status: u16) -> Script {
@@ -63,9 +63,8 @@ async fn forced_renewals_are_spaced_out_where_fresh_tokens_are_refused_too() {
         (stage.region.token_requests() > asked).then_some(())
     })
     .await;
-    let at: Vec<_> = stage.region.journal().into_iter().filter(|e| e.grant.is_some()).map(|e| e.at).collect();
-    let last = at.len() - 1;
-    assert!(at[last] - at[last - 1] >= Duration::from_millis(900), "{at:?}");
+    let pauses = pauses(&stage.region);
+    assert!(pauses.last().unwrap() >= &Duration::from_millis(900), "{pauses:?}");
 }
 
 #[tokio::test]
@@ -104,6 +103,21 @@ async fn the_rules_for_401_and_429_count_separately() {
     assert_eq!(reply.status(), 200);
     let seen: Vec<_> = attempts(&stage.region).into_iter().map(|entry| entry.status.unwrap()).collect();
     assert_eq!(seen, [429, 401, 429, 200]);
+}
+
+#[tokio::test]
+async fn a_renewal_that_fails_is_answered_as_if_there_were_no_token() {
+    for (token_status, error, due) in [(503, "busy", 503), (400, "invalid_client", 502)] {
+        let stage = Stage::launched(|launch| launch.flag("max-wait", "300ms")).await;
+        assert_eq!(stage.get("/api/v2/users/7").await.status(), 200);
+        let refusal = Action::Status(Canned::new(token_status).body(&format!(r#"{{"error":"{error}"}}"#)));
+        stage.region.script(Script::of([Fault::new(refusal).at(Endpoint::Token)]));
+        stage.region.revoke_all();
+        let reply = stage.get("/api/v2/users/7").await;
+        assert_eq!(reply.status(), due, "{}", reply.text());
+        assert_eq!(reply.only("Content-Type"), Some("application/problem+json"));
+        assert_eq!(attempts(&stage.region).len(), 2);
+    }
 }
 
 #[tokio::test]
