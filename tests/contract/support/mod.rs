@@ -1,6 +1,7 @@
 //! The program under test, the peers on both sides of it, and patience.
 
 mod http2;
+mod http2_upstream;
 mod message;
 mod process;
 mod stage;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use http2::{Http2, whole};
+pub(crate) use http2_upstream::Http2Upstream;
 pub(crate) use message::{Message, get, request};
 pub(crate) use process::{Launch, Process};
 pub(crate) use stage::{CLIENT_ID, CLIENT_SECRET, Stage, serve};

@@ -6,6 +6,7 @@ mod failing;
 mod rate_limited;
 mod renewing;
 mod replaying;
+mod streams;
 mod unauthorized;
 
 use std::time::Duration;
