@@ -168,7 +168,7 @@ impl Shared {
                 Err(failure) if failure.is_the_clients() => return Err(failure::refused(failure)),
                 Err(failure) => Seen::Failure {
                     undelivered: failure.delivered == Delivered::Nothing,
-                    reused: failure.reused,
+                    dead: failure.is_of_a_dead_connection(),
                 },
             };
             let verdict = retry::decide(seen, so_far, facts, self.settings.rules, fastrand::f64());

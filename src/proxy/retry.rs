@@ -24,8 +24,8 @@ pub enum Seen {
     Failure {
         /// Nothing of the request can have arrived.
         undelivered: bool,
-        /// The connection had served before.
-        reused: bool,
+        /// A connection that had served before turned out dead.
+        dead: bool,
     },
 }
 
@@ -126,11 +126,11 @@ pub fn decide(seen: Seen, so_far: SoFar, facts: Facts, rules: Rules, roll: f64) 
             judge(may, facts, Reason::RateLimited, Verdict::Resend { reason: Reason::RateLimited, after })
         }
         Seen::Answer { .. } => Verdict::Relay { unreplayable: None },
-        Seen::Failure { undelivered, reused } => {
+        Seen::Failure { undelivered, dead } => {
             // Once, and only over a connection that may have died while it waited: a new one that
             // fails tells something about the upstream.
             let safe = undelivered || facts.idempotent;
-            if reused && safe && facts.replayable && so_far.connection == 0 {
+            if dead && safe && facts.replayable && so_far.connection == 0 {
                 Verdict::Resend { reason: Reason::Connection, after: Duration::ZERO }
             } else {
                 Verdict::Refuse
@@ -224,12 +224,12 @@ mod tests {
     #[test]
     fn a_dead_pooled_connection_is_replaced_once_where_that_is_safe() {
         for undelivered in [false, true] {
-            for reused in [false, true] {
+            for dead in [false, true] {
                 for connection in 0..=1 {
                     for replayable in [false, true] {
                         for idempotent in [false, true] {
                             let so_far = SoFar { connection, ..SoFar::default() };
-                            let seen = Seen::Failure { undelivered, reused };
+                            let seen = Seen::Failure { undelivered, dead };
                             let verdict = decide(
                                 seen,
                                 so_far,
@@ -237,7 +237,7 @@ mod tests {
                                 RULES,
                                 0.5,
                             );
-                            let due = reused && connection == 0 && replayable && (undelivered || idempotent);
+                            let due = dead && connection == 0 && replayable && (undelivered || idempotent);
                             assert_eq!(verdict != Verdict::Refuse, due);
                         }
                     }

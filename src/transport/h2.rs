@@ -218,7 +218,7 @@ impl Http2Exchange {
         cx: &mut Context<'_>,
         content: &mut C,
     ) -> Poll<Result<Next, Failure>> {
-        self.drive_client(cx, content).map_err(Failure::after_the_head)?;
+        self.drive_client(cx, content).map_err(Failure::while_answering)?;
         loop {
             if !self.data.is_empty() {
                 return Poll::Ready(Ok(Next::Bytes));
@@ -226,7 +226,7 @@ impl Http2Exchange {
             let Some(receive) = &mut self.receive else { return Poll::Ready(Ok(Next::End)) };
             match ready!(receive.poll_data(cx)) {
                 Some(Ok(data)) => self.data = data,
-                Some(Err(error)) => return Poll::Ready(Err(self.failure(error).after_the_head())),
+                Some(Err(error)) => return Poll::Ready(Err(self.failure(error).while_answering())),
                 None => {
                     match ready!(receive.poll_trailers(cx)) {
                         Ok(Some(map)) => {
@@ -235,7 +235,7 @@ impl Http2Exchange {
                             self.trailers = Some(trailers);
                         }
                         Ok(None) => {}
-                        Err(error) => return Poll::Ready(Err(self.failure(error).after_the_head())),
+                        Err(error) => return Poll::Ready(Err(self.failure(error).while_answering())),
                     }
                     self.receive = None;
                 }
@@ -298,7 +298,10 @@ impl Http2Exchange {
         let unprocessed =
             error.reason() == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote());
         let delivered = if unprocessed { Delivered::Nothing } else { Delivered::Maybe };
-        Failure::on_the_way(kind_of(&error), delivered, self.reused, Some(Box::new(error)))
+        let answered = error.is_reset() && error.is_remote() && !unprocessed;
+        let failure = Failure::on_the_way(kind_of(&error), delivered, self.reused, Some(Box::new(error)));
+        // The upstream has had its say about this stream, and its connection goes on.
+        if answered { failure.while_answering() } else { failure }
     }
 }
 

@@ -1,0 +1,182 @@
+//! The built program as a child process, which ends with its handle.
+
+use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use super::{eventually, soon};
+
+/// How the program is to be started: nothing of our own environment reaches it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Launch {
+    arguments: Vec<OsString>,
+    variables: Vec<(OsString, OsString)>,
+}
+
+impl Launch {
+    /// `cxone-proxy COMMAND`
+    pub(crate) fn of(command: &str) -> Self {
+        Self { arguments: vec![command.into()], ..Self::default() }
+    }
+
+    #[must_use]
+    pub(crate) fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// `--name value`; a later one replaces an earlier one of the same name.
+    #[must_use]
+    pub(crate) fn flag(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        let name = format!("--{name}");
+        if let Some(at) = self.arguments.iter().position(|argument| *argument == *name) {
+            self.arguments.drain(at..(at + 2).min(self.arguments.len()));
+        }
+        self.argument(name).argument(value)
+    }
+
+    #[must_use]
+    pub(crate) fn variable(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.variables.retain(|(own, _)| own != name);
+        self.variables.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Takes a variable away that was set before.
+    #[must_use]
+    pub(crate) fn without_variable(mut self, name: &str) -> Self {
+        self.variables.retain(|(own, _)| own != name);
+        self
+    }
+
+    /// The value of a variable that was set before.
+    pub(crate) fn value(&self, name: &str) -> Option<&OsStr> {
+        self.variables.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_os_str())
+    }
+
+    /// Starts the program.
+    pub(crate) fn start(&self) -> Process {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cxone-proxy"))
+            .args(&self.arguments)
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let log = Arc::<Mutex<Vec<String>>>::default();
+        let reading = tokio::spawn(collect(child.stderr.take().unwrap(), log.clone()));
+        Process { child, log, reading }
+    }
+
+    /// Starts the program and waits until it listens.
+    pub(crate) async fn listening(&self) -> Process {
+        let process = self.start();
+        process.event("listening").await;
+        process
+    }
+
+    /// Runs the program to its end: its status, its standard output, its standard error.
+    pub(crate) async fn run(&self) -> (ExitStatus, String, String) {
+        let mut process = self.start();
+        let mut output = String::new();
+        let mut pipe = process.child.stdout.take().unwrap();
+        soon("the end of standard output", pipe.read_to_string(&mut output)).await.unwrap();
+        let status = process.ended().await;
+        soon("the end of standard error", &mut process.reading).await.unwrap();
+        (status, output, process.log().join("\n"))
+    }
+}
+
+async fn collect(pipe: impl AsyncRead + Unpin, into: Arc<Mutex<Vec<String>>>) {
+    let mut lines = BufReader::new(pipe).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        into.lock().unwrap().push(line);
+    }
+}
+
+/// A running program; dropping it kills the program.
+pub(crate) struct Process {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    reading: JoinHandle<()>,
+}
+
+impl Process {
+    /// The lines of standard error so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The lines of standard error so far that are JSON objects.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.log().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The first event of that name, once it is there.
+    pub(crate) async fn event(&self, name: &str) -> Value {
+        eventually(&format!("the event {name:?}"), async || {
+            let found = self.events().into_iter().find(|event| event["message"] == name);
+            assert!(found.is_some() || !self.reading.is_finished(), "ended early: {:#?}", self.log());
+            found
+        })
+        .await
+    }
+
+    /// Where clients connect, as the log says.
+    pub(crate) fn proxy_address(&self) -> SocketAddr {
+        self.address("proxy")
+    }
+
+    /// Where the admin pages are, as the log says.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.address("admin")
+    }
+
+    fn address(&self, field: &str) -> SocketAddr {
+        let event = self.events().into_iter().find(|event| event["message"] == "listening").unwrap();
+        event[field].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The process's number, for signals and `/proc`; `None` once it has ended.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// The largest resident size so far, in KiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// The resident size, in KiB.
+    pub(crate) fn memory_now(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, what: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id().unwrap())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(what)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Waits for the program's end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        soon("the program's end", self.child.wait()).await.unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the program's standard error:\n{}\n---", self.log().join("\n"));
+        }
+    }
+}
