@@ -18,13 +18,15 @@ use std::time::Duration;
 use http::Method;
 use tokio::time::{Instant, sleep};
 
-use super::fields::{self, Additions, Via};
+use super::failure::{self, Refused};
+use super::fields::{self, Additions};
 use super::guard::{self, Admitted};
+use super::parts::{Settings, Shared};
 use super::problem::{Problem, ProblemKind};
 use super::replay::Replay;
+use super::reply;
 use super::reply::{Reply, Visit};
-use super::retry::{self, Facts, Reason, Rules, Seen, SoFar, Verdict};
-use super::{failure, reply};
+use super::retry::{self, Facts, Reason, Seen, SoFar, Verdict};
 use crate::backoff;
 use crate::clock::Clock;
 use crate::message::{Content, FieldSink, Next, RequestHead, Version};
@@ -35,67 +37,10 @@ use crate::transport::{Answer, Delivered, Failure, Outgoing, Reuse, Transport};
 /// What an answer that is not passed on may still send, so that its connection can be used again.
 const DRAIN_LIMIT: usize = 64 * 1024;
 
-/// The base URL, taken apart.
-#[derive(Clone, Debug)]
-pub struct Base {
-    /// `https`
-    pub secure: bool,
-    /// Host name or address, IPv6 without brackets.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// The path without its trailing slash.
-    pub prefix: Vec<u8>,
-}
-
-/// What the proxy goes by.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where requests go.
-    pub base: Base,
-    /// Who may send them.
-    pub guard: guard::Settings,
-    /// Which messages get `Via`.
-    pub via: Via,
-    /// When a request is sent again.
-    pub rules: Rules,
-    /// The most of one request's content that is kept for that, in bytes.
-    pub replay_buffer: usize,
-    /// The most exchanges at once, on all cores.
-    pub in_flight: usize,
-    /// This process's member of `CDN-Loop`.
-    pub loop_member: String,
-    /// How a client that names no host finds us.
-    pub listen_authority: String,
-}
-
 /// The proxy, for one core. Cheap to clone.
 #[derive(Clone)]
 pub struct Proxy {
     pub(super) shared: Arc<Shared>,
-}
-
-pub(super) struct Shared {
-    pub(super) settings: Settings,
-    tokens: Tokens,
-    transport: Transport,
-    clock: Clock,
-    pub(super) shard: Arc<Shard>,
-    shards: Shards,
-}
-
-/// Why an exchange has no answer to pass on.
-pub(super) enum Refused {
-    /// We answer ourselves.
-    Problem(Problem),
-    /// Nobody is there to answer.
-    Gone,
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
 }
 
 impl Proxy {
@@ -321,12 +266,6 @@ impl Shared {
             Poll::Ready(())
         })
         .await;
-    }
-}
-
-impl Shared {
-    pub(super) fn wall(&self) -> std::time::SystemTime {
-        self.clock.now().wall
     }
 }
 

@@ -4,13 +4,26 @@
 use std::error::Error;
 use std::io;
 
-use super::exchange::Refused;
 use super::guard::Refusal;
 use super::problem::{Problem, ProblemKind};
 use crate::log;
 use crate::message::RequestHead;
 use crate::oauth::Unavailable;
 use crate::transport::{Failure, FailureKind};
+
+/// Why an exchange has no answer to pass on.
+pub(super) enum Refused {
+    /// We answer ourselves.
+    Problem(Problem),
+    /// Nobody is there to answer.
+    Gone,
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
 
 /// A request that the guard turned away.
 pub(super) fn not_admitted(refusal: Refusal, head: &RequestHead) -> Refused {

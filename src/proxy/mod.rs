@@ -8,11 +8,13 @@ mod exchange;
 mod failure;
 pub mod fields;
 pub mod guard;
+mod parts;
 pub mod problem;
 pub mod replay;
 mod reply;
 pub mod retry;
 pub mod target;
 
-pub use exchange::{Base, Proxy, Settings};
+pub use exchange::Proxy;
+pub use parts::{Base, Settings};
 pub use reply::Reply;
