@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-pub(crate) use http2::{Http2, Http2Answer};
+pub(crate) use http2::{Http2, whole};
 pub(crate) use message::{Message, get, request};
 pub(crate) use process::{Launch, Process};
 pub(crate) use stage::{CLIENT_ID, CLIENT_SECRET, Stage, serve};
