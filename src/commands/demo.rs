@@ -1,6 +1,7 @@
 //! `cxone-proxy demo`: a simulated region, a proxy in front of it, and commands to try.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 
 use super::serve::{ending, not_started, until_ended};
 use super::signals::{Signals, on_this_thread};
@@ -68,7 +69,7 @@ fn configuration(
 
 /// What to try, ready to be pasted.
 fn introduction(proxy: &Bound, admin: Option<&Bound>, region: &str) -> String {
-    let proxy = Curl(proxy);
+    let p = Curl(proxy);
     let mut text = format!(
         "A simulated CXone region runs at {region}, and cxone-proxy in front of it. Try:\n\
          \n\
@@ -82,16 +83,17 @@ fn introduction(proxy: &Bound, admin: Option<&Bound>, region: &str) -> String {
          curl -X POST {region}/_region/quota -d '{{\"requests\":2,\"per_ms\":1000}}'\n\
          time for i in 1 2 3; do curl -s -o /dev/null -w '%{{http_code}} ' {p}/api/v2/users/me; done\n\
          # events as they come\n\
-         curl -N {p}/api/v2/events\n",
-        p = proxy,
+         curl -N {p}/api/v2/events\n"
     );
     if let Some(admin) = admin {
         let admin = Curl(admin);
-        text.push_str(&format!(
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
             "# what the proxy says of itself\n\
              curl -s {admin}/status\n\
              curl -s {admin}/metrics | grep -v '^#'\n"
-        ));
+        );
     }
     text.push_str("\nEnd it with Ctrl-C.\n");
     text

@@ -120,10 +120,10 @@ impl Shared {
             match (verdict, outcome) {
                 (Verdict::Relay { unreplayable }, Ok(answer)) => {
                     self.note_unreplayable(unreplayable, &token);
-                    return self.relay(answer, replay, upgrades, unreplayable);
+                    return relay(answer, replay, upgrades, unreplayable);
                 }
                 (Verdict::Resend { reason, after }, outcome) => {
-                    self.give_up(outcome, &mut replay).await;
+                    give_up(outcome, &mut replay).await;
                     so_far.count(reason, after);
                     self.shard.resent(reason.index());
                     if reason == Reason::Connection {
@@ -137,16 +137,16 @@ impl Shared {
                 (Verdict::RenewAndResend, Ok(answer)) => {
                     match self.renew(&token, &mut replay, &mut so_far).await? {
                         Some(newer) => {
-                            self.give_up(Ok(answer), &mut replay).await;
+                            give_up(Ok(answer), &mut replay).await;
                             so_far.count(Reason::Unauthorized, Duration::ZERO);
                             self.shard.resent(Reason::Unauthorized.index());
                             token = newer;
                         }
-                        None => return self.relay(answer, replay, upgrades, None),
+                        None => return relay(answer, replay, upgrades, None),
                     }
                 }
                 (_, Err(failure)) => return Err(failure::refused(&failure)),
-                (Verdict::Refuse, Ok(answer)) => return self.relay(answer, replay, upgrades, None),
+                (Verdict::Refuse, Ok(answer)) => return relay(answer, replay, upgrades, None),
             }
             replay.rewind();
             began = Instant::now();
@@ -232,41 +232,6 @@ impl Shared {
             self.tokens.reject(token.generation());
         }
     }
-
-    fn relay<C: Content>(
-        &self,
-        answer: Answer,
-        replay: Replay<C>,
-        upgrades: bool,
-        unreplayable: Option<Reason>,
-    ) -> Result<reply::Relayed<C>, Refused> {
-        let head = answer.head();
-        if head.status == 101 && !(upgrades && head.fields.lists(b"Upgrade", b"websocket")) {
-            return Err(Problem::new(ProblemKind::UnaskedUpgrade, "").into());
-        }
-        Ok(reply::Relayed::Answer { answer, replay, unreplayable: unreplayable.is_some() })
-    }
-
-    /// Lets go of an answer that is not passed on. Its content is read where it is there already,
-    /// so that the connection can serve again.
-    async fn give_up<C: Content>(&self, outcome: Result<Answer, Failure>, replay: &mut Replay<C>) {
-        let Ok(mut answer) = outcome else { return };
-        if !answer.is_uploaded() {
-            return;
-        }
-        let mut drained = 0;
-        poll_fn(|cx| {
-            while drained < DRAIN_LIMIT
-                && let Poll::Ready(Ok(Next::Bytes)) = answer.poll_next(cx, replay)
-            {
-                let count = answer.bytes().len();
-                drained += count;
-                answer.consume(count);
-            }
-            Poll::Ready(())
-        })
-        .await;
-    }
 }
 
 impl SoFar {
@@ -278,6 +243,40 @@ impl SoFar {
         }
         self.waited = self.waited.saturating_add(waited);
     }
+}
+
+fn relay<C: Content>(
+    answer: Answer,
+    replay: Replay<C>,
+    upgrades: bool,
+    unreplayable: Option<Reason>,
+) -> Result<reply::Relayed<C>, Refused> {
+    let head = answer.head();
+    if head.status == 101 && !(upgrades && head.fields.lists(b"Upgrade", b"websocket")) {
+        return Err(Problem::new(ProblemKind::UnaskedUpgrade, "").into());
+    }
+    Ok(reply::Relayed::Answer { answer, replay, unreplayable: unreplayable.is_some() })
+}
+
+/// Lets go of an answer that is not passed on. Its content is read where it is there already,
+/// so that the connection can serve again.
+async fn give_up<C: Content>(outcome: Result<Answer, Failure>, replay: &mut Replay<C>) {
+    let Ok(mut answer) = outcome else { return };
+    if !answer.is_uploaded() {
+        return;
+    }
+    let mut drained = 0;
+    poll_fn(|cx| {
+        while drained < DRAIN_LIMIT
+            && let Poll::Ready(Ok(Next::Bytes)) = answer.poll_next(cx, replay)
+        {
+            let count = answer.bytes().len();
+            drained += count;
+            answer.consume(count);
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Waits, unless the client goes away.

@@ -25,8 +25,8 @@ impl From<Problem> for Refused {
     }
 }
 
-/// A request that the guard turned away.
-pub(super) fn not_admitted(refusal: Refusal, head: &RequestHead) -> Refused {
+/// The answer to a request that the guard turned away.
+pub fn not_admitted(refusal: Refusal, head: &RequestHead) -> Problem {
     let (kind, detail) = match refusal {
         Refusal::Connect => (ProblemKind::Connect, String::new()),
         Refusal::Asterisk => (ProblemKind::Asterisk, String::new()),
@@ -43,7 +43,7 @@ pub(super) fn not_admitted(refusal: Refusal, head: &RequestHead) -> Refused {
         ),
     };
     tracing::debug!(status = kind.status(), ?refusal, "request not admitted");
-    Problem::new(kind, detail).into()
+    Problem::new(kind, detail)
 }
 
 fn host_detail(head: &RequestHead) -> String {

@@ -16,5 +16,6 @@ pub mod retry;
 pub mod target;
 
 pub use exchange::Proxy;
+pub use failure::not_admitted;
 pub use parts::{Base, Settings};
-pub use reply::Reply;
+pub use reply::{Reply, preflight_fields};

@@ -187,7 +187,7 @@ impl<C: Content> Reply<C> {
 
 /// The Fetch standard's CORS preflight, answered for the upstream: its API need not know of the
 /// pages that may call this proxy.
-fn preflight_fields(request: &RequestHead, sink: &mut impl FieldSink) {
+pub fn preflight_fields(request: &RequestHead, sink: &mut impl FieldSink) {
     for (asked, answered) in [
         (&b"Origin"[..], &b"Access-Control-Allow-Origin"[..]),
         (b"Access-Control-Request-Method", b"Access-Control-Allow-Methods"),

@@ -19,7 +19,7 @@ use super::{Limits, Reply, Service, Unreadable, http2, tunnel};
 use crate::http1::{
     Body, Chunked, HeadError, Outbox, PREFACE, Reader, keeps_alive, parse_request, request_framing,
 };
-use crate::message::{Content, Empty, FieldSink, Framing, Next, RequestHead, Version};
+use crate::message::{Content, Empty, FieldSink, Fields, Framing, Next, RequestHead, Version};
 
 /// After so much silence a connection's buffers are worth more elsewhere.
 const SHED_AFTER: Duration = Duration::from_secs(2);
@@ -253,7 +253,7 @@ impl<S: Service> Connection<S> {
         let keep = keeps_alive(head.version, &head.fields)
             && !drain.has_begun()
             && !cut_short
-            && !(head.version == Version::Http10 && reply.framing() == Framing::Open);
+            && (head.version != Version::Http10 || reply.framing() != Framing::Open);
         let ending = if keep { Ending::Keep } else { Ending::Close };
         let chunked = write_head(&reply, head, ending, outbox.buffer());
         let streamed = std::future::poll_fn(|cx| poll_stream(&mut reply, chunked, outbox, write, cx)).await?;
@@ -406,7 +406,7 @@ fn poll_stream<R: Reply>(
                 if chunked {
                     let out = outbox.buffer();
                     out.extend_from_slice(b"0\r\n");
-                    for (name, value) in reply.trailers().into_iter().flat_map(|trailers| trailers.iter()) {
+                    for (name, value) in reply.trailers().into_iter().flat_map(Fields::iter) {
                         out.line(name, value);
                     }
                     out.extend_from_slice(b"\r\n");

@@ -62,7 +62,7 @@ pub struct Listener {
     socket: Socket,
     /// Where it listens.
     pub bound: Bound,
-    _removal: Option<Removal>,
+    removal: Option<Removal>,
 }
 
 /// Removes the socket's path at the end, where it is still ours.
@@ -108,7 +108,7 @@ fn bind_tcp(address: SocketAddr) -> Result<Listener, ListenError> {
     socket.bind(&address.into()).map_err(failed)?;
     socket.listen(BACKLOG).map_err(failed)?;
     let bound = socket.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
-    Ok(Listener { socket, bound: Bound::Tcp(bound), _removal: None })
+    Ok(Listener { socket, bound: Bound::Tcp(bound), removal: None })
 }
 
 fn bind_unix(path: &Path) -> Result<Listener, ListenError> {
@@ -129,31 +129,18 @@ fn bind_unix(path: &Path) -> Result<Listener, ListenError> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     socket.listen(BACKLOG).map_err(failed)?;
     let removal = Removal { path: path.to_owned(), identity: identity(path).map_err(failed)? };
-    Ok(Listener { socket, bound: bound.clone(), _removal: Some(removal) })
+    Ok(Listener { socket, bound: bound.clone(), removal: Some(removal) })
 }
 
 impl Listener {
     /// Hands the listener to the current runtime.
     pub(super) fn start(self) -> io::Result<Accepting> {
-        let Self { socket, bound, _removal } = self;
+        let Self { socket, bound, removal } = self;
         let acceptor = match bound {
             Bound::Tcp(_) => Acceptor::Tcp(TcpListener::from_std(socket.into())?),
             Bound::Unix(_) => Acceptor::Unix(UnixListener::from_std(socket.into())?),
         };
-        Ok(Accepting { acceptor, _removal })
-    }
-
-    /// The listener for a server that brings its own accept loop.
-    pub fn into_std(self) -> (Socket, Bound, impl Drop + Send) {
-        (self.socket, self.bound, Kept(self._removal))
-    }
-}
-
-struct Kept(Option<Removal>);
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.0.take();
+        Ok(Accepting { acceptor, _removal: removal })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The first worker accepts, and gives each connection to the worker with the fewest. A listener
 //! for each core would let the kernel's hash decide, and a few long-lived connections might all
-//! end on one core; and it would need SO_REUSEPORT, which lets others share the port.
+//! end on one core; and it would need `SO_REUSEPORT`, which lets others share the port.
 
 use std::future::poll_fn;
 use std::io;

@@ -25,15 +25,27 @@ pub(super) struct Http1Connection {
     pub(super) reader: Reader,
     pub(super) outbox: Outbox,
     pub(super) head: ResponseHead,
-    scanned: usize,
     upload: Upload,
+    course: Course,
     used: bool,
-    /// Something of the current request may have left.
+    pub(super) idle_since: Instant,
+}
+
+/// What belongs to one exchange alone.
+#[derive(Debug)]
+struct Course {
+    scanned: usize,
+    /// Something of the request may have left.
     sent: bool,
     to_head: bool,
     reusable: bool,
     framing: ResponseFraming,
-    pub(super) idle_since: Instant,
+}
+
+impl Course {
+    fn new(to_head: bool) -> Self {
+        Self { scanned: 0, sent: false, to_head, reusable: false, framing: ResponseFraming::None }
+    }
 }
 
 impl Http1Connection {
@@ -43,13 +55,9 @@ impl Http1Connection {
             reader: Reader::default(),
             outbox: Outbox::default(),
             head: ResponseHead::default(),
-            scanned: 0,
             upload: Upload::Done,
+            course: Course::new(false),
             used: false,
-            sent: false,
-            to_head: false,
-            reusable: false,
-            framing: ResponseFraming::None,
             idle_since: Instant::now(),
         })
     }
@@ -69,10 +77,7 @@ impl Http1Connection {
 
     /// Puts the request's head where the first write takes it.
     pub(super) fn begin<O: Outgoing>(&mut self, request: &O, framing: Framing, authority: &str) {
-        self.scanned = 0;
-        self.sent = false;
-        self.reusable = false;
-        self.to_head = request.method() == http::Method::HEAD;
+        self.course = Course::new(request.method() == http::Method::HEAD);
         let out = self.outbox.buffer();
         out.extend_from_slice(request.method().as_str().as_bytes());
         out.push(b' ');
@@ -96,12 +101,16 @@ impl Http1Connection {
     ) -> Poll<Result<(), Failure>> {
         loop {
             self.drive_client(cx, content)?;
-            let parsed =
-                parse_response(self.reader.buffer.filled(), &mut self.scanned, HEAD_LIMIT, &mut self.head);
+            let parsed = parse_response(
+                self.reader.buffer.filled(),
+                &mut self.course.scanned,
+                HEAD_LIMIT,
+                &mut self.head,
+            );
             match parsed {
                 Ok(Some(length)) => {
                     self.reader.buffer.consume(length);
-                    self.scanned = 0;
+                    self.course.scanned = 0;
                     if !(100..200).contains(&self.head.status) || self.head.status == 101 {
                         return Poll::Ready(self.begin_answer());
                     }
@@ -145,7 +154,7 @@ impl Http1Connection {
 
     /// How the answer's content reaches the client.
     pub(super) fn framing(&self) -> Framing {
-        match self.framing {
+        match self.course.framing {
             ResponseFraming::None => Framing::None,
             ResponseFraming::Length(length) => Framing::Length(length),
             ResponseFraming::Chunked | ResponseFraming::UntilClose => Framing::Open,
@@ -154,7 +163,7 @@ impl Http1Connection {
 
     /// True where the exchange is over on both sides and the connection may serve another.
     pub(super) fn may_be_reused(&self) -> bool {
-        self.reusable
+        self.course.reusable
             && self.upload.is_done()
             && self.reader.is_complete()
             && self.reader.buffer.is_empty()
@@ -172,7 +181,7 @@ impl Http1Connection {
         kind: FailureKind,
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Failure {
-        let delivered = if self.sent { Delivered::Maybe } else { Delivered::Nothing };
+        let delivered = if self.course.sent { Delivered::Maybe } else { Delivered::Nothing };
         Failure::on_the_way(kind, delivered, self.used, source)
     }
 
@@ -182,24 +191,23 @@ impl Http1Connection {
 
     /// Sends on, and looks whether the client is still there once it has sent everything.
     fn drive_client<C: Content>(&mut self, cx: &mut Context<'_>, content: &mut C) -> Result<(), Failure> {
-        match self.upload.poll(&mut self.io, &mut self.outbox, content, cx, &mut self.sent) {
-            Poll::Pending => Ok(()),
+        match self.upload.poll(&mut self.io, &mut self.outbox, content, cx, &mut self.course.sent) {
             Poll::Ready(Err(error)) => Err(Failure::client(error)),
             Poll::Ready(Ok(())) if content.poll_gone(cx).is_ready() => Err(Failure::client_gone()),
-            Poll::Ready(Ok(())) => Ok(()),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
         }
     }
 
     fn begin_answer(&mut self) -> Result<(), Failure> {
-        self.framing = response_framing(&self.head, self.to_head)
+        self.course.framing = response_framing(&self.head, self.course.to_head)
             .map_err(|error| self.fail(FailureKind::Malformed, Some(Box::new(error))))?;
-        let tells_its_end = self.framing != ResponseFraming::UntilClose;
-        self.reusable = tells_its_end
+        let tells_its_end = self.course.framing != ResponseFraming::UntilClose;
+        self.course.reusable = tells_its_end
             && self.head.status != 101
             && keeps_alive(self.head.version, &self.head.fields)
             // Both ways at once is settled by the RFC, but not every server settles it alike.
-            && !(self.framing == ResponseFraming::Chunked && self.head.fields.contains(b"Content-Length"));
-        self.reader.begin(match self.framing {
+            && !(self.course.framing == ResponseFraming::Chunked && self.head.fields.contains(b"Content-Length"));
+        self.reader.begin(match self.course.framing {
             ResponseFraming::None => Body::Done,
             ResponseFraming::Length(length) => Body::Length(length),
             ResponseFraming::Chunked => Body::Chunked(Box::new(Chunked::new(HEAD_LIMIT / 8))),

@@ -173,7 +173,7 @@ impl Http2Exchange {
                 }
                 Next::End => {
                     let mut trailers = HeaderMap::new();
-                    for (name, value) in content.trailers().into_iter().flat_map(|fields| fields.iter()) {
+                    for (name, value) in content.trailers().into_iter().flat_map(Fields::iter) {
                         trailers.line(name, value);
                     }
                     // A stream that was reset meanwhile is told by its answer.
@@ -274,10 +274,9 @@ impl Http2Exchange {
 
     fn drive_client<C: Content>(&mut self, cx: &mut Context<'_>, content: &mut C) -> Result<(), Failure> {
         match self.poll_upload(cx, content) {
-            Poll::Pending => Ok(()),
             Poll::Ready(Err(failure)) => Err(failure),
             Poll::Ready(Ok(())) if content.poll_gone(cx).is_ready() => Err(Failure::client_gone()),
-            Poll::Ready(Ok(())) => Ok(()),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
         }
     }
 

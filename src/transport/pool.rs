@@ -17,6 +17,10 @@ const SHED_AFTER: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 pub(super) struct Pool {
+    #[allow(
+        clippy::vec_box,
+        reason = "a connection is large and moves on every request: its pointer is cheap"
+    )]
     /// Last in, first out: the warmest connection serves, the surplus grows old and goes.
     http1: Mutex<Vec<Box<Http1Connection>>>,
     http2: Mutex<Vec<Http2Connection>>,

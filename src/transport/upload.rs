@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
 use crate::http1::Outbox;
-use crate::message::{Content, ContentError, FieldSink, Framing, Next};
+use crate::message::{Content, ContentError, FieldSink, Fields, Framing, Next};
 
 /// How far the sending has come.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Upload {
 /// The last chunk and the trailer section (RFC 9112 section 7.1).
 fn finish_chunks<C: Content>(out: &mut Vec<u8>, content: &C) {
     out.extend_from_slice(b"0\r\n");
-    for (name, value) in content.trailers().into_iter().flat_map(|trailers| trailers.iter()) {
+    for (name, value) in content.trailers().into_iter().flat_map(Fields::iter) {
         out.line(name, value);
     }
     out.extend_from_slice(b"\r\n");

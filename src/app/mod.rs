@@ -3,8 +3,11 @@
 //! One thread for each core serves clients; the thread that calls [`start`] keeps the token and
 //! serves the admin pages, so that neither waits behind the other.
 
+mod admin;
+mod service;
+pub mod settings;
+
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -14,17 +17,14 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::admin::{Admin, Pages};
 use crate::clock::Clock;
-use crate::config::{AllowedHosts, ClientSecret, Config, Listen, Scheme, Via};
-use crate::http1::{HeadError, Tunnel};
-use crate::message::{Content, FieldSink, RequestHead};
-use crate::metrics::{Shards, TokenObserver};
-use crate::oauth::{self, Credentials, EndpointError, Tokens};
-use crate::proxy::problem::ProblemKind;
-use crate::proxy::retry::Rules;
-use crate::proxy::{self, Base, Proxy, fields, guard};
-use crate::server::{self, Bound, Drain, Drainer, ListenError, Phase, Unreadable, Worker};
-use crate::transport::tls::{self, TlsError};
+use crate::config::Config;
+use crate::metrics::{Shards, TokenCounters};
+use crate::oauth::{self, EndpointError, Tokens};
+use crate::proxy::{self, Proxy};
+use crate::server::{self, Bound, Drain, Drainer, ListenError, Listener, Phase, Worker};
+use crate::transport::tls::TlsError;
 use crate::transport::{self, Transport};
 
 /// What is cut off may take so long to let go.
@@ -79,12 +79,6 @@ pub struct Running {
     shards: Shards,
 }
 
-struct Unobserved;
-impl TokenObserver for Unobserved {
-    fn token_request(&self, _: &'static str, _: &'static str) {}
-    fn token_obtained(&self, _: std::time::SystemTime, _: std::time::SystemTime) {}
-}
-
 /// What all parts share.
 struct Parts {
     clock: Clock,
@@ -99,8 +93,9 @@ struct Parts {
 /// not wait for it. To be called on a runtime that goes on to be driven.
 pub fn start(config: &Config) -> Result<Running, StartError> {
     raise_file_limit();
-    let listener = server::bind(&listen(&config.listen))?;
-    let admin_listener = config.admin.as_ref().map(|admin| server::bind(&listen(admin))).transpose()?;
+    let listener = server::bind(&settings::listen(&config.listen))?;
+    let admin_listener =
+        config.admin.as_ref().map(|admin| server::bind(&settings::listen(admin))).transpose()?;
     let proxy_bound = listener.bound.clone();
     let admin_bound = admin_listener.as_ref().map(|listener| listener.bound.clone());
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -108,24 +103,46 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let (admin_drainer, admin_drain) = server::drain();
     let clock = Clock::System;
     let shards = Shards::new(cores);
-    let (tokens, keeper) =
-        oauth::keeper(token_settings(config)?, credentials(config), clock.clone(), Arc::new(Unobserved))?;
+    let token_counters = Arc::new(TokenCounters::default());
+    let (tokens, keeper) = oauth::keeper(
+        settings::token(config)?,
+        settings::credentials(config),
+        clock.clone(),
+        token_counters.clone(),
+    )?;
     let parts = Parts {
         clock,
         tokens,
         shards: shards.clone(),
-        settings: proxy_settings(config, &proxy_bound),
-        transport: transport_settings(config)?,
+        settings: settings::proxy(config, &proxy_bound),
+        transport: settings::transport(config)?,
     };
     // The first worker's transport is made here, so that what is wrong with it is told at start.
     Transport::new(parts.transport.clone())?;
     let keeper = spawn_keeper(keeper, &admin_drain);
-    let workers = server::workers(listener, &shards, limits(config), &drain);
+    let workers = server::workers(listener, &shards, settings::limits(config), &drain);
     let workers = workers
         .into_iter()
         .zip(shards.iter())
         .map(|(worker, shard)| spawn_worker(worker, parts.proxy(shard)?))
         .collect::<Result<Vec<_>, StartError>>()?;
+    let admin_task = admin_listener
+        .map(|listener| {
+            let pages = Pages {
+                shards: shards.clone(),
+                token_counters,
+                tokens: parts.tokens.clone(),
+                clock: parts.clock.clone(),
+                drain,
+                base_url: config.upstream.base_url.to_string(),
+                token_url: config.oauth.token_endpoint(),
+                version: env!("CARGO_PKG_VERSION"),
+                started: parts.clock.now(),
+            };
+            let admin = admin::gated(pages, settings::guard(config, &listener.bound, None));
+            spawn_admin(listener, admin, settings::limits(config), &admin_drain)
+        })
+        .transpose()?;
     tracing::info!(
         proxy = %proxy_bound,
         admin = admin_bound.as_ref().map(tracing::field::display),
@@ -138,7 +155,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
         drainer,
         admin_drainer,
         workers,
-        admin_task: None,
+        admin_task,
         keeper,
         shards,
     })
@@ -148,6 +165,23 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
 fn spawn_keeper(keeper: oauth::Keeper, drain: &Drain) -> JoinHandle<()> {
     let stop = drain.clone();
     tokio::spawn(async move { keeper.run(stop.reached(Phase::Draining)).await })
+}
+
+/// The admin pages are served on the calling thread: they are few, and no client waits behind them.
+#[allow(clippy::disallowed_methods, reason = "its end is awaited by `Running::drain`")]
+fn spawn_admin(
+    listener: Listener,
+    admin: Admin,
+    limits: server::Limits,
+    drain: &Drain,
+) -> Result<JoinHandle<()>, StartError> {
+    let worker = server::workers(listener, &Shards::new(1), limits, drain).pop();
+    let worker = worker.ok_or_else(|| StartError::Machine(io::ErrorKind::Unsupported.into()))?;
+    Ok(tokio::spawn(async move {
+        if let Err(error) = worker.run(admin, || ()).await {
+            tracing::error!(%error, "the admin pages cannot be served");
+        }
+    }))
 }
 
 /// Gives a worker its thread and its runtime. The receiver resolves when the thread is done.
@@ -216,150 +250,10 @@ impl Parts {
     }
 }
 
-impl server::Service for Proxy {
-    type Reply<C: Content + Send + Unpin> = proxy::Reply<C>;
-
-    async fn exchange<C: Content + Send + Unpin>(&self, head: &RequestHead, content: C) -> proxy::Reply<C> {
-        Self::exchange(self, head, content).await
-    }
-
-    fn refuse<C: Content + Send + Unpin>(&self, why: Unreadable) -> proxy::Reply<C> {
-        let (kind, detail) = unreadable(why);
-        Self::refuse(self, kind, &detail)
-    }
-}
-
-impl<C: Content + Send + Unpin> server::Reply for proxy::Reply<C> {
-    fn is_gone(&self) -> bool {
-        Self::is_gone(self)
-    }
-    fn status(&self) -> u16 {
-        Self::status(self)
-    }
-    fn reason(&self) -> &[u8] {
-        Self::reason(self)
-    }
-    fn fields(&self, request: &RequestHead, sink: &mut impl FieldSink) {
-        Self::fields(self, request, sink);
-    }
-    fn into_tunnel(self) -> Option<Tunnel> {
-        Self::into_tunnel(self)
-    }
-}
-
-/// What the server could not read, as a problem.
-fn unreadable(why: Unreadable) -> (ProblemKind, String) {
-    match why {
-        Unreadable::Head(HeadError::TooLarge) => (ProblemKind::HeaderSize, String::new()),
-        Unreadable::Head(error) => (ProblemKind::Malformed, format!("The request cannot be read: {error}.")),
-        Unreadable::Framing(error) => {
-            (ProblemKind::Malformed, format!("The request cannot be read: {error}."))
-        }
-        Unreadable::TimedOut => (ProblemKind::HeaderTimeout, String::new()),
-    }
-}
-
 /// A proxy needs two descriptors for each exchange; the soft limit of many systems is 1,024.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // Where it is not allowed, the old limit does for fewer connections.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-}
-
-/// The token endpoint's settings.
-pub fn token_settings(config: &Config) -> Result<oauth::Settings, TlsError> {
-    Ok(oauth::Settings {
-        token_url: config.oauth.token_url.clone(),
-        scopes: config.oauth.scopes.clone(),
-        refresh_margin: config.oauth.refresh_margin,
-        tls: tls::client_config(config.upstream.ca_file.as_deref())?,
-        forward_proxy: config.forward_proxy.toward(&config.oauth.token_url).cloned(),
-    })
-}
-
-/// What proves to the token endpoint who we are.
-pub fn credentials(config: &Config) -> Credentials {
-    let client_id = config.oauth.client_id.clone();
-    match &config.oauth.secret {
-        ClientSecret::Value(secret) => Credentials::with_secret(client_id, secret.clone()),
-        ClientSecret::File { path, at_start } => {
-            Credentials::with_secret_file(client_id, path.clone(), at_start.clone())
-        }
-    }
-}
-
-fn transport_settings(config: &Config) -> Result<transport::Settings, TlsError> {
-    let upstream = &config.upstream;
-    Ok(transport::Settings {
-        secure: upstream.base_url.scheme == Scheme::Https,
-        host: upstream.base_url.bare_host(),
-        port: upstream.base_url.port,
-        authority: upstream.base_url.authority(),
-        connect_timeout: upstream.connect_timeout,
-        response_timeout: upstream.response_timeout,
-        tls: tls::client_config(upstream.ca_file.as_deref())?,
-        forward_proxy: config.forward_proxy.toward_upstream(&upstream.base_url).cloned(),
-    })
-}
-
-fn proxy_settings(config: &Config, bound: &Bound) -> proxy::Settings {
-    let base_url = &config.upstream.base_url;
-    let base = Base {
-        secure: base_url.scheme == Scheme::Https,
-        host: base_url.bare_host(),
-        port: base_url.port,
-        prefix: base_url.prefix.clone().into_bytes(),
-    };
-    proxy::Settings {
-        guard: guard_settings(config, bound, Some(&base)),
-        base,
-        via: match config.via {
-            Via::Response => fields::Via::Response,
-            Via::Both => fields::Via::Both,
-            Via::Off => fields::Via::Off,
-        },
-        rules: Rules { rate_limit_retries: config.retry.rate_limit_retries, max_wait: config.retry.max_wait },
-        replay_buffer: config.retry.replay_buffer,
-        in_flight: config.limits.in_flight,
-        loop_member: format!("{}-{:016x}", fields::PSEUDONYM, fastrand::u64(..)),
-        listen_authority: match bound {
-            Bound::Tcp(address) => address.to_string(),
-            Bound::Unix(_) => "localhost".to_owned(),
-        },
-    }
-}
-
-fn guard_settings(config: &Config, bound: &Bound, upstream: Option<&Base>) -> guard::Settings {
-    guard::Settings {
-        hosts: match &config.guard.allowed_hosts {
-            AllowedHosts::Listed(names) => guard::AllowedHosts::Names(names.clone()),
-            AllowedHosts::Any => guard::AllowedHosts::Any,
-        },
-        origins: config.guard.allowed_origins.clone(),
-        listen: listen_ip(bound),
-        upstream: upstream.map(|base| (base.secure, base.host.clone(), base.port)),
-    }
-}
-
-fn listen_ip(bound: &Bound) -> Option<IpAddr> {
-    match bound {
-        Bound::Tcp(address) => Some(address.ip()),
-        Bound::Unix(_) => None,
-    }
-}
-
-fn limits(config: &Config) -> server::Limits {
-    server::Limits {
-        header_size: config.limits.header_size,
-        header_timeout: config.limits.header_timeout,
-        idle_timeout: config.limits.idle_timeout,
-    }
-}
-
-fn listen(listen: &Listen) -> server::Listen {
-    match listen {
-        Listen::Tcp(address) => server::Listen::Tcp(*address),
-        Listen::Unix(path) => server::Listen::Unix(path.clone()),
-    }
 }
