@@ -18,15 +18,16 @@ use std::time::Duration;
 use http::Method;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::failure;
-use super::fields::{self, Additions, Via};
+use super::failure::{self, Refused};
+use super::fields::{self, Additions};
 use super::guard::{self, Admitted};
 use super::lead::Lead;
+use super::parts::{Settings, Shared};
 use super::problem::{Problem, ProblemKind};
 use super::profile::{self, Profile};
 use super::replay::Replay;
 use super::reply::{Passing, Relayed, Reply, Visit};
-use super::retry::{self, Facts, Reason, Rules, Seen, SoFar, Verdict};
+use super::retry::{self, Facts, Reason, Seen, SoFar, Verdict};
 use crate::backoff;
 use crate::clock::Clock;
 use crate::message::{Content, FieldSink, Next, RequestHead, Version};
@@ -37,52 +38,12 @@ use crate::transport::{Answer, Base, Delivered, Failure, Outgoing, Reuse, Transp
 /// What an answer that is not passed on may still send, so that its connection can be used again.
 const DRAIN_LIMIT: usize = 64 * 1024;
 
-/// What the proxy goes by.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Who may send them.
-    pub guard: guard::Settings,
-    /// Which messages get `Via`.
-    pub via: Via,
-    /// When a request is sent again.
-    pub rules: Rules,
-    /// The most of one request's content that is kept for that, in bytes.
-    pub replay_buffer: usize,
-    /// The most exchanges at once, on all cores.
-    pub in_flight: usize,
-    /// This process's member of `CDN-Loop`.
-    pub loop_member: String,
-    /// How a client that names no host finds each listener.
-    pub listen_authorities: Vec<String>,
-}
-
 /// The proxy, for one core. Cheap to clone.
 #[derive(Clone)]
 pub struct Proxy {
     shared: Arc<Shared>,
     /// By which listener its requests come in.
     listener: usize,
-}
-
-pub(super) struct Shared {
-    pub(super) settings: Settings,
-    pub(super) profiles: Vec<Profile>,
-    clock: Clock,
-    shards: Shards,
-}
-
-/// Why an exchange has no answer to pass on.
-pub(super) enum Refused {
-    /// We answer ourselves.
-    Problem(Problem),
-    /// Nobody is there to answer.
-    Gone,
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
 }
 
 impl Proxy {
@@ -305,12 +266,6 @@ impl Shared {
             None
         };
         Seen::Answer { status, retry_after }
-    }
-}
-
-impl Shared {
-    pub(super) fn wall(&self) -> std::time::SystemTime {
-        self.clock.now().wall
     }
 }
 

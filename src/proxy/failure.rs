@@ -4,7 +4,6 @@
 use std::error::Error;
 use std::io;
 
-use super::exchange::Refused;
 use super::guard::Refusal;
 use super::problem::{Problem, ProblemKind};
 use super::profile::Profile;
@@ -12,6 +11,20 @@ use crate::log;
 use crate::message::{RequestHead, ResponseHead};
 use crate::oauth::{AccessToken, Unavailable};
 use crate::transport::{Failure, FailureKind};
+
+/// Why an exchange has no answer to pass on.
+pub(super) enum Refused {
+    /// We answer ourselves.
+    Problem(Problem),
+    /// Nobody is there to answer.
+    Gone,
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
 
 /// The answer to a request that the guard turned away.
 pub fn not_admitted(refusal: Refusal, head: &RequestHead) -> Problem {

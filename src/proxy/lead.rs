@@ -4,8 +4,8 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::exchange::Refused;
-use super::failure;
+use super::failure::{self, Refused};
+
 use crate::message::{Content, Framing, Next, list_members};
 use crate::transport::Answer;
 

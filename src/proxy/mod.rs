@@ -11,6 +11,7 @@ pub mod guard;
 mod lead;
 mod links;
 pub mod location;
+mod parts;
 pub mod problem;
 pub mod profile;
 pub mod replay;
@@ -18,7 +19,8 @@ mod reply;
 pub mod retry;
 pub mod target;
 
-pub use exchange::{Proxy, Settings};
+pub use exchange::Proxy;
 pub use failure::not_admitted;
+pub use parts::Settings;
 pub use profile::{Connect, Profile, Select, Upstream};
 pub use reply::{Reply, preflight_fields};

@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
-use super::exchange::Shared;
 use super::fields::{self, Addressed, PSEUDONYM, passing_trailers};
 use super::lead::Lead;
+use super::parts::Shared;
 use super::problem::Problem;
 use super::replay::Replay;
 use super::{guard, links, location, profile};

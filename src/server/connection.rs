@@ -5,6 +5,7 @@
 
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -55,8 +56,8 @@ pub(super) async fn serve<S: Service>(
         After::Reset => connection.write.reset_on_close(),
         After::Http2 => {
             let Connection { read, write, reader, service, .. } = connection;
-            let io = Whole { read, write, first: reader.buffer };
-            Box::pin(http2::serve(io, service, limits, drain)).await;
+            let io = Whole { read, write, first: reader.buffer, heard: Arc::default() };
+            Box::pin(http2::serve(io, service, limits, drain, now)).await;
         }
     }
 }

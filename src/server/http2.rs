@@ -26,11 +26,17 @@ use crate::message::{Content, ContentError, Fields, Framing, Next, RequestHead, 
 const STREAMS: u32 = 1000;
 /// A peer that vanished without a word is found out within three of these.
 const PING_EVERY: Duration = Duration::from_secs(30);
+/// How long an idle peer may take to acknowledge the end (RFC 9113 section 6.8 has the first GOAWAY
+/// followed by a PING, so that its last requests are not lost). One that says nothing at all must not
+/// hold a drain up; one that does may still be reading.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// Pieces of a reply's content.
 const PIECE: usize = 16 * 1024;
 
-/// Serves a connection to its end: the client's, the idle time-out's, or the drain's.
-pub(super) async fn serve<S: Service>(io: Whole, service: S, limits: Limits, drain: Drain) {
+/// Serves a connection to its end: the client's, the idle time-out's, or the drain's. `since`: when it
+/// was accepted.
+pub(super) async fn serve<S: Service>(io: Whole, service: S, limits: Limits, drain: Drain, since: Instant) {
+    let heard = io.heard.clone();
     let activity = Arc::new(Activity { streams: AtomicUsize::new(0), begun: AtomicUsize::new(0) });
     let counting = activity.clone();
     let answer = service_fn(move |request: Request<Incoming>| {
@@ -49,22 +55,28 @@ pub(super) async fn serve<S: Service>(io: Whole, service: S, limits: Limits, dra
         .serve_connection(TokioIo::new(io), answer);
     let mut connection = pin!(connection);
     let mut draining = pin!(drain.reached(Phase::Draining));
-    let mut silence = pin!(sleep_until(Instant::now() + limits.header_timeout));
+    let mut silence = pin!(sleep_until(since + limits.header_timeout));
     let mut ending = false;
     let mut seen = 0;
     let ended = poll_fn(|cx| {
-        if !ending && draining.as_mut().poll(cx).is_ready() {
-            ending = true;
-            connection.as_mut().graceful_shutdown();
-        }
-        while !ending && silence.as_mut().poll(cx).is_ready() {
+        loop {
             let begun = activity.begun.load(Ordering::Relaxed);
-            if activity.streams.load(Ordering::Relaxed) == 0 && begun == seen {
+            let idle = activity.streams.load(Ordering::Relaxed) == 0;
+            let due = silence.as_mut().poll(cx).is_ready();
+            if !ending && (draining.as_mut().poll(cx).is_ready() || due && idle && begun == seen) {
                 ending = true;
+                heard.store(false, Ordering::Relaxed);
                 connection.as_mut().graceful_shutdown();
+                silence.as_mut().reset(Instant::now() + LAST_WORD);
+            } else if due {
+                if ending && idle && !heard.load(Ordering::Relaxed) {
+                    return Poll::Ready(Ok(()));
+                }
+                silence.as_mut().reset(Instant::now() + limits.idle_timeout);
+            } else {
+                break;
             }
             seen = begun;
-            silence.as_mut().reset(Instant::now() + limits.idle_timeout);
         }
         connection.as_mut().poll(cx)
     });

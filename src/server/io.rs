@@ -2,7 +2,9 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
@@ -118,6 +120,8 @@ pub(super) struct Whole {
     pub(super) read: ReadHalf,
     pub(super) write: WriteHalf,
     pub(super) first: Buffer,
+    /// Set with every arrival.
+    pub(super) heard: Arc<AtomicBool>,
 }
 
 impl AsyncRead for Whole {
@@ -127,7 +131,12 @@ impl AsyncRead for Whole {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.first.is_empty() {
-            return Pin::new(&mut self.read).poll_read(cx, into);
+            let before = into.filled().len();
+            ready!(Pin::new(&mut self.read).poll_read(cx, into))?;
+            if into.filled().len() > before {
+                self.heard.store(true, Ordering::Relaxed);
+            }
+            return Poll::Ready(Ok(()));
         }
         let filled = self.first.filled();
         let piece = filled.get(..into.remaining()).unwrap_or(filled);

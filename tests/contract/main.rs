@@ -6,6 +6,11 @@
 #![allow(clippy::disallowed_methods, reason = "real time, and tasks that end with their test's runtime")]
 #![allow(clippy::print_stderr, reason = "a failed test shows the program's log")]
 
+mod answers;
+mod commands;
+mod configuration;
+mod ending;
 mod forwarding;
+mod guard;
 mod support;
 mod tokens;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -87,9 +88,7 @@ impl Launch {
     /// Runs the program to its end: its status, its standard output, its standard error.
     pub(crate) async fn run(&self) -> (ExitStatus, String, String) {
         let mut process = self.start();
-        let mut output = String::new();
-        let mut pipe = process.child.stdout.take().unwrap();
-        soon("the end of standard output", pipe.read_to_string(&mut output)).await.unwrap();
+        let output = process.rest_of_output().await;
         let status = process.ended().await;
         soon("the end of standard error", &mut process.reading).await.unwrap();
         (status, output, process.log().join("\n"))
@@ -165,6 +164,34 @@ impl Process {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id().unwrap())).unwrap();
         let line = status.lines().find(|line| line.starts_with(what)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Sends the program a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = self.id().unwrap().try_into().unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
+    /// Standard output up to and with this text; to be asked once.
+    pub(crate) async fn output_until(&mut self, end: &str) -> String {
+        let mut pipe = self.child.stdout.take().unwrap();
+        let mut output = Vec::new();
+        loop {
+            let count = soon("standard output", pipe.read_buf(&mut output)).await.unwrap();
+            let text = String::from_utf8_lossy(&output);
+            if text.contains(end) {
+                return text.into_owned();
+            }
+            assert!(count > 0, "standard output ended: {text}");
+        }
+    }
+
+    /// Standard output to its end, which is the program's; to be asked once.
+    pub(crate) async fn rest_of_output(&mut self) -> String {
+        let mut output = String::new();
+        let mut pipe = self.child.stdout.take().unwrap();
+        soon("the end of standard output", pipe.read_to_string(&mut output)).await.unwrap();
+        output
     }
 
     /// Waits for the program's end.

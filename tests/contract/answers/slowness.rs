@@ -1,0 +1,153 @@
+//! Who takes too long.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cxone_proxy::simulator::{Action, Endpoint, Fault, Script, Settings};
+use socket2::{Domain, Socket, Type};
+use tokio::time::Instant;
+
+use super::problem;
+use crate::support::{Stage, get};
+
+/// Well beyond any time-out that these tests set.
+const LATE: Duration = Duration::from_secs(10);
+
+async fn impatient() -> Stage {
+    Stage::launched(|launch| launch.flag("header-timeout", "1s")).await
+}
+
+#[tokio::test]
+async fn a_slow_header_section_is_408_or_the_connections_end() {
+    let stage = impatient().await;
+    for start in ["", "G", "GET /api/v2/users/me HTTP/1.1\r\nHost: localhost\r\n", "PRI * HTTP/2.0\r\n"] {
+        let begun = Instant::now();
+        let mut client = stage.wire().await;
+        client.send(start).await;
+        if let Ok(reply) = client.reply().await {
+            assert!(problem(&reply, 408, "http_request_error").contains("limits.header_timeout"));
+        }
+        assert!(client.rest().await.is_empty());
+        assert!(begun.elapsed() >= Duration::from_millis(900) && begun.elapsed() < LATE, "{start:?}");
+    }
+}
+
+#[tokio::test]
+async fn drops_of_a_header_section_do_not_buy_time() {
+    let stage = impatient().await;
+    let mut client = stage.wire().await;
+    let begun = Instant::now();
+    client.send("GET / HTTP/1.1\r\nX: ").await;
+    while client.is_quiet(Duration::from_millis(100)).await {
+        assert!(begun.elapsed() < LATE, "it is still listening");
+        let _ = client.try_send("x").await;
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(900));
+}
+
+#[tokio::test]
+async fn the_second_header_section_is_timed_from_its_first_byte() {
+    let stage = impatient().await;
+    let mut client = stage.wire().await;
+    assert_eq!(client.ask(get("/api/v2/users/me")).await.status(), 200);
+    // Idle for longer than a header section may take.
+    assert!(client.is_quiet(Duration::from_millis(1500)).await);
+    client.send("GET /api/v2/users/me HTTP/1.1\r\nHost: ").await;
+    assert!(client.is_quiet(Duration::from_millis(300)).await);
+    assert_eq!(client.ask("localhost\r\n\r\n").await.status(), 200);
+    client.send("GET ").await;
+    if let Ok(reply) = client.reply().await {
+        problem(&reply, 408, "http_request_error");
+    }
+    assert!(client.rest().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_over_http2_is_closed() {
+    let stage = impatient().await;
+    let mut client = stage.wire().await;
+    let begun = Instant::now();
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    client.rest().await;
+    assert!(begun.elapsed() < LATE);
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_after_the_idle_timeout() {
+    let stage = Stage::launched(|launch| launch.flag("idle-timeout", "1s")).await;
+    let mut client = stage.wire().await;
+    assert_eq!(client.ask(get("/api/v2/users/me")).await.status(), 200);
+    let begun = Instant::now();
+    assert_eq!(client.rest().await, b"");
+    assert!(begun.elapsed() >= Duration::from_millis(900) && begun.elapsed() < LATE);
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_answer_in_time_is_504() {
+    let stage = Stage::launched(|launch| launch.flag("response-timeout", "300ms")).await;
+    let late = Fault::new(Action::Delay { ms: 60_000 }).at(Endpoint::Api);
+    stage.region.script(Script::of([late.path("/api/v2/users")]));
+    let begun = Instant::now();
+    let reply = stage.get("/api/v2/users/me").await;
+    assert!(problem(&reply, 504, "http_response_timeout").contains("upstream.response_timeout"));
+    assert!(begun.elapsed() >= Duration::from_millis(300) && begun.elapsed() < LATE);
+    // It counts up to the head: an answer that has begun may take its time.
+    let reply = stage.get("/api/v2/stream?chunks=3&size=10&interval_ms=300").await;
+    assert_eq!((reply.status(), reply.body.len()), (200, 30));
+    // And from the request's end: so may a request.
+    let mut client = stage.wire().await;
+    client.send("POST /api/v2/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\na").await;
+    assert!(client.is_quiet(Duration::from_millis(700)).await);
+    assert_eq!(client.ask("b").await.status(), 200);
+}
+
+/// A listener whose queue is full: what connects is neither accepted nor refused.
+fn deaf() -> (Socket, Vec<Socket>) {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&any.into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let waiting = (0..8)
+        .map(|_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).unwrap();
+            // In progress, or never to be.
+            let _ = socket.connect(&address);
+            socket
+        })
+        .collect();
+    (listener, waiting)
+}
+
+#[tokio::test]
+async fn an_upstream_that_cannot_be_connected_to_in_time_is_504() {
+    let (listener, _waiting) = deaf();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let stage = Stage::with(Settings::default(), |launch| {
+        let token_url = format!("{}/api/v2/oauth/token", launch.value("CXONE_BASE_URL").unwrap().display());
+        launch
+            .variable("CXONE_TOKEN_URL", token_url)
+            .variable("CXONE_BASE_URL", format!("http://{address}"))
+            .flag("connect-timeout", "300ms")
+    })
+    .await;
+    let begun = Instant::now();
+    let reply = stage.get("/api/v2/users/me").await;
+    assert!(problem(&reply, 504, "connection_timeout").contains("upstream.connect_timeout"));
+    assert!(begun.elapsed() >= Duration::from_millis(300) && begun.elapsed() < LATE);
+}
+
+#[tokio::test]
+async fn tls_that_takes_too_long_is_504() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let stage = Stage::with(Settings::default(), |launch| {
+        let token_url = format!("{}/api/v2/oauth/token", launch.value("CXONE_BASE_URL").unwrap().display());
+        launch
+            .variable("CXONE_TOKEN_URL", token_url)
+            .variable("CXONE_BASE_URL", format!("https://{address}"))
+            .flag("connect-timeout", "300ms")
+    })
+    .await;
+    problem(&stage.get("/api/v2/users/me").await, 504, "connection_timeout");
+}

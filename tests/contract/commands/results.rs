@@ -1,0 +1,92 @@
+//! What `check` and `token` write on standard output, and how they end.
+
+use cxone_proxy::simulator::{Action, Canned, Endpoint, Fault, Script};
+
+use super::with_region;
+use crate::support::{CLIENT_SECRET, Wire};
+
+#[tokio::test]
+async fn check_says_what_it_got() {
+    let (region, launch) = with_region("check").await;
+    let (status, output, log) = launch.variable("CXONE_PROXY_LOG", "trace").run().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    for due in ["3600s", "users:read contacts:read", &region.token_url()] {
+        assert!(output.contains(due), "{due}: {output}");
+    }
+    for text in [&output, &log] {
+        assert!(!text.contains(CLIENT_SECRET) && !text.contains("eyJ"), "{text}");
+    }
+    assert_eq!(region.token_requests(), 1);
+    assert_eq!(region.referee(), []);
+}
+
+#[tokio::test]
+async fn check_says_what_is_wrong_with_the_configuration() {
+    let (region, launch) = with_region("check").await;
+    let (status, output, _) = launch.without_variable("CXONE_CLIENT_ID").flag("via", "maybe").run().await;
+    assert_eq!(status.code(), Some(2));
+    for due in ["CXONE_CLIENT_ID", "--via", "`response`, `both` or `off`"] {
+        assert!(output.contains(due), "{due}: {output}");
+    }
+    assert_eq!(region.token_requests(), 0);
+}
+
+#[tokio::test]
+async fn check_says_how_to_mend_refused_credentials() {
+    let (region, launch) = with_region("check").await;
+    let (status, output, log) = launch.variable("CXONE_CLIENT_SECRET", "wr0ng-secret").run().await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    for due in ["invalid_client", "CXONE_CLIENT_SECRET", &region.token_url()] {
+        assert!(output.contains(due), "{due}: {output}");
+    }
+    assert!(!output.contains("wr0ng-secret") && !log.contains("wr0ng-secret"), "{output}{log}");
+}
+
+#[tokio::test]
+async fn check_tells_an_unreachable_endpoint_and_an_unusable_one_apart() {
+    let (region, launch) = with_region("check").await;
+    region.script(Script::of([
+        Fault::new(Action::Status(Canned::new(200).body("<html>hello</html>"))).at(Endpoint::Token)
+    ]));
+    let (status, unusable, _) = launch.run().await;
+    assert_eq!(status.code(), Some(1), "{unusable}");
+    region.kill().await;
+    let (status, unreachable, _) = launch.run().await;
+    assert_eq!(status.code(), Some(1), "{unreachable}");
+    let next_step = |output: &str| {
+        let line = output.lines().find(|line| line.starts_with("next step: "));
+        line.unwrap_or_else(|| panic!("no next step: {output}")).to_owned()
+    };
+    assert_ne!(next_step(&unusable), next_step(&unreachable));
+}
+
+#[tokio::test]
+async fn token_prints_a_token_that_is_valid_and_nothing_else() {
+    let (region, launch) = with_region("token").await;
+    let (status, output, log) = launch.variable("CXONE_PROXY_LOG", "trace").run().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    let token = output.strip_suffix('\n').unwrap();
+    assert!(!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()), "{output:?}");
+    let request = format!(
+        "GET /api/v2/users/me HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\r\n",
+        region.address()
+    );
+    assert_eq!(Wire::to(region.address()).await.ask(request).await.status(), 200);
+    assert!(!log.contains(token) && !log.contains(CLIENT_SECRET), "{log}");
+    assert_eq!(region.referee(), []);
+}
+
+#[tokio::test]
+async fn token_prints_nothing_where_there_is_none() {
+    let (region, launch) = with_region("token").await;
+    let (status, output, log) = launch.clone().variable("CXONE_CLIENT_SECRET", "wr0ng-secret").run().await;
+    assert_eq!((status.code(), output.as_str()), (Some(1), ""));
+    assert!(log.contains("invalid_client") && !log.contains("wr0ng-secret"), "{log}");
+    let (status, output, log) = launch.clone().without_variable("CXONE_CLIENT_SECRET").run().await;
+    assert_eq!((status.code(), output.as_str()), (Some(2), ""));
+    assert!(log.contains("CXONE_CLIENT_SECRET"), "{log}");
+    region.kill().await;
+    let (status, output, log) = launch.run().await;
+    assert_eq!((status.code(), output.as_str()), (Some(1), ""));
+    assert!(!log.is_empty());
+}

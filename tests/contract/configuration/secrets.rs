@@ -1,0 +1,81 @@
+//! Secrets come by variable or file, and go nowhere else.
+
+use cxone_proxy::simulator::{Region, Settings};
+use tempfile::TempDir;
+
+use super::secluded;
+use crate::support::{CLIENT_SECRET, Launch, Upstream, get, request};
+
+#[tokio::test]
+async fn a_secret_file_may_end_in_one_line_end() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("secret");
+    let region = Region::start(Settings::default()).await.unwrap();
+    let launch = Launch::of("token")
+        .variable("CXONE_BASE_URL", region.base_url())
+        .variable("CXONE_CLIENT_ID", "demo-client")
+        .variable("CXONE_CLIENT_SECRET_FILE", &path);
+    for (end, status) in [("", 0), ("\n", 0), ("\r\n", 0), ("\n\n", 2), (" ", 2), ("\n ", 2)] {
+        std::fs::write(&path, format!("{CLIENT_SECRET}{end}")).unwrap();
+        let (ended, _, log) = launch.run().await;
+        assert_eq!(ended.code(), Some(status), "{end:?}: {log}");
+        if status == 2 {
+            assert!(log.contains("CXONE_CLIENT_SECRET_FILE") && log.contains("white space"), "{log}");
+            assert!(!log.contains(CLIENT_SECRET), "{log}");
+        }
+    }
+    std::fs::remove_file(&path).unwrap();
+    let (ended, _, log) = launch.run().await;
+    assert_eq!(ended.code(), Some(2), "{log}");
+    assert!(log.contains(path.to_str().unwrap()), "{log}");
+}
+
+#[tokio::test]
+async fn white_space_around_the_secret_is_an_error_that_says_so() {
+    for secret in [" s3cr3t-value", "s3cr3t-value\n", "\ts3cr3t-value"] {
+        let (status, _, log) = secluded().variable("CXONE_CLIENT_SECRET", secret).run().await;
+        assert_eq!(status.code(), Some(2));
+        assert!(log.contains("CXONE_CLIENT_SECRET") && log.contains("white space"), "{log}");
+        assert!(!log.contains("s3cr3t-value"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn neither_secret_nor_token_is_ever_shown() {
+    let upstream = Upstream::start().await;
+    let stage = upstream.stage(|launch| launch.flag("log", "trace")).await;
+    let mut client = stage.wire().await;
+    let mut tokens = Vec::new();
+    let mut shown = Vec::new();
+    // A good answer, a refusal with its renewal, an answer that breaks off, one that is no HTTP.
+    let answers = ["200 OK", "401 Unauthorized", "500 Internal Server Error"];
+    client.send(get("/a")).await;
+    let mut far = upstream.accept().await;
+    for answer in answers {
+        let attempt = far.request().await.unwrap();
+        tokens.push(attempt.only("authorization").unwrap().to_owned());
+        far.send(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n")).await;
+        if !answer.starts_with("401") {
+            let reply = client.reply().await.unwrap();
+            shown.push(format!("{:?} {}", reply.fields, reply.text()));
+            client.send(request("POST", "/b", "", "x")).await;
+        }
+    }
+    far.request().await.unwrap();
+    far.send("HTTP/1.1 200 OK\r\nnonsense\r\n\r\n").await;
+    let reply = client.reply().await.unwrap();
+    assert_eq!(reply.status(), 502);
+    shown.push(format!("{:?} {}", reply.fields, reply.text()));
+    shown.extend(stage.proxy.log());
+
+    assert!(shown.len() > 20, "the log was to be full: {shown:#?}");
+    assert_ne!(tokens[0], tokens[2], "one renewal");
+    for line in &shown {
+        assert!(!line.contains(CLIENT_SECRET), "{line}");
+        for token in &tokens {
+            let token = token.strip_prefix("Bearer ").unwrap();
+            let signature = token.rsplit('.').next().unwrap();
+            assert!(!line.contains(token) && !line.contains(signature), "{line}");
+        }
+    }
+}
