@@ -88,11 +88,13 @@ fn command() -> clap::Command {
         .subcommand(proxy("serve", "Run the proxy until SIGTERM or SIGINT"))
         .subcommand(proxy("check", "Validate the configuration and get a token, or say what is wrong"))
         .subcommand(proxy("token", "Print one valid access token"))
-        .subcommand(of_proxy(
-            "ready",
-            "Ask a running proxy on this machine whether it is ready",
-            READY_OPTIONS,
-        ))
+        .subcommand(
+            of_proxy("ready", "Ask a running proxy on this machine whether it is ready", READY_OPTIONS)
+                // Its meaning in the table refers to the row before.
+                .mut_arg(options::ADMIN_LISTEN.variable, |admin| {
+                    admin.help("Where the proxy was told to serve its admin pages [default: 127.0.0.1:8081] [env: CXONE_PROXY_ADMIN_LISTEN] [file: admin.listen]")
+                }),
+        )
         .subcommand(
             clap::Command::new("demo")
                 .about("Run a simulated region with a proxy in front of it, and print commands to try")
