@@ -1,10 +1,13 @@
 //! The README and its kin say nothing that the program does not know.
 
-use std::{collections::BTreeSet, ffi::OsString, fs, path::Path};
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::{collections::BTreeSet, ffi::OsString, fs, path::Path, time::UNIX_EPOCH};
 
 use cxone_proxy::{
     cli,
     config::{self, options},
+    metrics::{Readings, Shards, TokenCounters, exposition},
 };
 
 /// Documents for people, beside the README.
@@ -48,7 +51,8 @@ fn words<'t>(text: &'t str, extra: &'t [char]) -> impl Iterator<Item = &'t str> 
 /// What is code in a document: between marks in prose, everything elsewhere.
 fn code<'t>(path: &str, text: &'t str) -> Vec<&'t str> {
     // A fence is three marks, so what it holds is at an odd place as well.
-    if path.ends_with(".md") { text.split('`').skip(1).step_by(2).collect() } else { vec![text] }
+    let is_prose = Path::new(path).extension().is_some_and(|extension| extension == "md");
+    if is_prose { text.split('`').skip(1).step_by(2).collect() } else { vec![text] }
 }
 
 /// The arguments, where a line of code calls the program.
@@ -140,6 +144,59 @@ fn the_commands_are_all_there_are() {
         .filter(|word| *word != "help")
         .collect();
     assert_eq!(listed, COMMANDS);
+}
+
+#[test]
+fn the_table_of_metrics_is_whole() {
+    let exposed = exposition(&Readings {
+        shards: &Shards::new(1),
+        tokens: &TokenCounters::default(),
+        draining: false,
+        version: "0",
+        started: UNIX_EPOCH,
+    });
+    let known: BTreeSet<&str> =
+        exposed.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let text = read("docs/operations.md");
+    let (_, table) = text.split_once("| metric | labels | meaning |\n| --- | --- | --- |\n").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let told: BTreeSet<&str> = table.lines().filter_map(|row| row.split('`').nth(1)).collect();
+    assert_eq!(told, known);
+    for (path, text) in texts() {
+        for word in words(&text, &['_']).filter(|word| word.starts_with("cxone_proxy_")) {
+            assert!(known.contains(word), "{path}: {word}");
+        }
+    }
+}
+
+#[test]
+fn every_event_of_the_log_is_one_of_the_programs() {
+    fn sources(folder: &Path, found: &mut String) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut source = String::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut source);
+    let text = read("docs/operations.md");
+    let (_, table) =
+        text.split_once("| `message` | level | further fields |\n| --- | --- | --- |\n").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    for row in table.lines() {
+        let [messages, _, fields] = row.trim_matches('|').split('|').collect::<Vec<_>>().try_into().unwrap();
+        for message in messages.split('`').skip(1).step_by(2) {
+            assert!(source.contains(&format!("\"{message}\"")), "{message}");
+        }
+        for field in fields.split('`').skip(1).step_by(2) {
+            let is_known = [format!("{field} ="), format!("%{field},"), format!("{field},")];
+            assert!(is_known.iter().any(|form| source.contains(form)), "{field}");
+        }
+    }
 }
 
 #[test]
