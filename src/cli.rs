@@ -22,6 +22,9 @@ use crate::{
 static DEMO_OPTIONS: &[&Entry] =
     &[&options::LISTEN, &options::ADMIN_LISTEN, &options::LOG, &options::LOG_FORMAT];
 
+/// The option of `ready`: whom to ask.
+static READY_OPTIONS: &[&Entry] = &[&options::ADMIN_LISTEN];
+
 /// The options of `simulate` that it shares with the proxy.
 static SIMULATE_OPTIONS: &[&Entry] = &[&options::LOG, &options::LOG_FORMAT];
 
@@ -46,6 +49,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, B
         Some(("serve", given)) => Ok(Command::Serve(flags(given, options::TABLE))),
         Some(("check", given)) => Ok(Command::Check(flags(given, options::TABLE))),
         Some(("token", given)) => Ok(Command::Token(flags(given, options::TABLE))),
+        Some(("ready", given)) => Ok(Command::Ready(flags(given, READY_OPTIONS))),
         Some(("demo", given)) => Ok(Command::Demo(flags(given, DEMO_OPTIONS))),
         Some(("simulate", given)) => simulate::Options::from_arg_matches(given)
             .map(|region| {
@@ -74,7 +78,9 @@ fn is_secret_flag(argument: &OsStr) -> bool {
 }
 
 fn command() -> clap::Command {
-    let proxy = |name, about| clap::Command::new(name).about(about).arg(config()).args(args(options::TABLE));
+    let of_proxy =
+        |name, about, options| clap::Command::new(name).about(about).arg(config()).args(args(options));
+    let proxy = |name, about| of_proxy(name, about, options::TABLE);
     clap::Command::new("cxone-proxy")
         .version(env!("CARGO_PKG_VERSION"))
         .propagate_version(true)
@@ -84,6 +90,13 @@ fn command() -> clap::Command {
         .subcommand(proxy("serve", "Run the proxy until SIGTERM or SIGINT"))
         .subcommand(proxy("check", "Validate the configuration and get a token, or say what is wrong"))
         .subcommand(proxy("token", "Print one valid access token"))
+        .subcommand(
+            of_proxy("ready", "Ask a running proxy on this machine whether it is ready", READY_OPTIONS)
+                // Its meaning in the table refers to the row before.
+                .mut_arg(options::ADMIN_LISTEN.variable, |admin| {
+                    admin.help("Where the proxy was told to serve its admin pages [default: 127.0.0.1:8081] [env: CXONE_PROXY_ADMIN_LISTEN] [file: admin.listen]")
+                }),
+        )
         .subcommand(
             clap::Command::new("demo")
                 .about("Run a simulated region with a proxy in front of it, and print commands to try")
@@ -166,7 +179,9 @@ mod tests {
                 let Some(flag) = entry.flag else { continue };
                 let flags = match parsed(&format!("cxone-proxy {name} --{flag} value")) {
                     Ok(Command::Serve(flags) | Command::Check(flags) | Command::Token(flags)) => flags,
-                    Ok(Command::Demo(_) | Command::Simulate(_)) => panic!("another command"),
+                    Ok(Command::Ready(_) | Command::Demo(_) | Command::Simulate(_)) => {
+                        panic!("another command")
+                    }
                     Err(error) => panic!("{error}"),
                 };
                 assert_eq!(flags.values, [(*entry, OsString::from("value"))]);
@@ -182,6 +197,13 @@ mod tests {
         };
         assert_eq!(flags.config, Some("a.toml".into()));
         assert_eq!(flags.values, [(&options::VIA, "off".into())]);
+        let Ok(Command::Ready(flags)) = parsed("cxone-proxy ready --config a.toml --admin-listen [::1]:1")
+        else {
+            panic!()
+        };
+        assert_eq!(flags.config, Some("a.toml".into()));
+        assert_eq!(flags.values, [(&options::ADMIN_LISTEN, "[::1]:1".into())]);
+        assert_eq!(refused("cxone-proxy ready --listen 127.0.0.1:0").exit_code(), 2);
         let demo =
             parsed("cxone-proxy demo --listen 127.0.0.1:0 --admin-listen off --log debug --log-format json");
         assert!(matches!(demo, Ok(Command::Demo(flags)) if flags.values.len() == 4));
@@ -199,7 +221,7 @@ mod tests {
 
     #[test]
     fn help_and_version_are_results_and_all_else_is_a_mistake() {
-        for name in ["", " serve", " check", " token", " demo", " simulate"] {
+        for name in ["", " serve", " check", " token", " ready", " demo", " simulate"] {
             for flag in ["--help", "--version", "-h", "-V"] {
                 let error = refused(&format!("cxone-proxy{name} {flag}"));
                 assert_eq!((error.exit_code(), error.use_stderr()), (0, false), "{name} {flag}");

@@ -1,6 +1,6 @@
 //! What is counted, and how a scraper reads it.
 //!
-//! Counting ([`Shards`], [`TokenCounters`]) knows nothing of formats; [`exposition`] takes one
+//! Counting ([`Shards`], [`TokenCounters`]) knows nothing of formats; [`exposition()`] takes one
 //! snapshot of both when somebody asks, so that a request pays for no label, name or lock.
 
 mod exposition;

@@ -53,6 +53,15 @@ pub(super) fn log_alone(
     }
 }
 
+/// Finds the admin listener, and nothing else.
+pub(super) fn admin_alone(layers: &Layers, faults: Vec<Fault>) -> Result<Option<Listen>, ConfigError> {
+    let mut judge = Judge { layers, faults, warnings: Vec::new() };
+    match judge.value(&o::ADMIN_LISTEN, listen_or_off) {
+        Ok(admin) if judge.faults.is_empty() => Ok(admin),
+        Ok(_) | Err(Faulty) => Err(ConfigError { faults: judge.faults }),
+    }
+}
+
 // In this and every part below, all values are judged before the first `?`: the operator learns of every
 // fault at once.
 fn parts(judge: &mut Judge<'_>, forward_proxy: ForwardProxy, no_color: bool) -> Result<Config, Faulty> {

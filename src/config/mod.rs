@@ -249,6 +249,19 @@ pub fn load_log(flags: &Flags, environment: &Environment) -> Result<log::Setting
     build::log_alone(&layers, faults, no_color(environment))
 }
 
+/// Where the admin pages are, for the command that asks them; `None` where they are off. The file is read
+/// as a whole, yet of its values, as of the environment's, this one alone is judged.
+pub fn load_admin(flags: &Flags, environment: &Environment) -> Result<Option<Listen>, ConfigError> {
+    let mut faults = Vec::new();
+    let layers = Layers([
+        flags.read(&mut faults),
+        environment.only(&[options::ADMIN_LISTEN.variable]).read(&mut faults),
+        read_file(flags, environment, &mut faults),
+        sources::defaults(),
+    ]);
+    build::admin_alone(&layers, faults)
+}
+
 /// True where `NO_COLOR` asks for none (<https://no-color.org>: set and not empty).
 fn no_color(environment: &Environment) -> bool {
     environment.value("NO_COLOR").is_some()

@@ -2,7 +2,7 @@
 //! the rolled number as arguments.
 //!
 //! Decides everything about the order of token requests. Knows nothing of what a token looks like,
-//! of sockets, or of who waits. [`keeper`](super::keeper) is the one that acts on it.
+//! of sockets, or of who waits. [`keeper`](mod@super::keeper) is the one that acts on it.
 
 use std::time::Duration;
 
