@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, ffi::OsString, fs, path::Path, time::UNIX_EPOCH
 use cxone_proxy::{
     cli,
     config::{self, options},
-    metrics::{Readings, Shards, TokenCounters, exposition},
+    metrics::{ProfileReadings, Readings, Shards, TokenCounters, exposition},
 };
 
 /// Documents for people, beside the README.
@@ -149,8 +149,11 @@ fn the_commands_are_all_there_are() {
 #[test]
 fn the_table_of_metrics_is_whole() {
     let exposed = exposition(&Readings {
-        shards: &Shards::new(1),
-        tokens: &TokenCounters::default(),
+        profiles: vec![ProfileReadings {
+            name: None,
+            shards: &Shards::new(1),
+            tokens: Some(&TokenCounters::default()),
+        }],
         draining: false,
         version: "0",
         started: UNIX_EPOCH,
