@@ -106,7 +106,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let token_counters = Arc::new(TokenCounters::default());
     let (tokens, keeper) = oauth::keeper(
         settings::token(config)?,
-        settings::credentials(config),
+        settings::grant(config),
         clock.clone(),
         token_counters.clone(),
     )?;

@@ -76,8 +76,6 @@ pub enum Form {
 
 /// The variable that names the configuration file.
 pub const CONFIG_VARIABLE: &str = "CXONE_PROXY_CONFIG";
-/// The key under which people look for the secret in the file, to tell them where it goes.
-pub const SECRET_FILE_KEY: &str = "oauth.client_secret";
 
 const MS: Duration = Duration::from_millis(1);
 const KIB: usize = 1024;
@@ -150,6 +148,16 @@ options! {
         accepts: "an integer with `ms`, `s`, `m` or `h`, such as `90s`, more than nought and at most `8760h`, or `off`",
         meaning: "from the request's end to the response's head, or `off` (long polls take a minute and more); then 504",
     };
+    /// The way to log in.
+    GRANT = Entry {
+        variable: "CXONE_GRANT",
+        file_key: Some("oauth.grant"),
+        flag: Some("grant"),
+        default: Fallback::Value("client_credentials"),
+        form: Form::OneOf(&["client_credentials", "password", "access_key"]),
+        accepts: "`client_credentials`, `password` or `access_key`",
+        meaning: "how to log in: `client_credentials` (an OAuth client for itself), `password` (an OAuth client and a user's access key), or `access_key` (an access key alone)",
+    };
     /// The OAuth client identifier.
     CLIENT_ID = Entry {
         variable: "CXONE_CLIENT_ID",
@@ -158,7 +166,7 @@ options! {
         default: Fallback::Required,
         form: Form::Text,
         accepts: "the client identifier as CXone shows it: printable ASCII without surrounding white space",
-        meaning: "OAuth client identifier",
+        meaning: "OAuth client identifier; not for `access_key`",
     };
     /// The OAuth client secret.
     CLIENT_SECRET = Entry {
@@ -168,7 +176,7 @@ options! {
         default: Fallback::Required,
         form: Form::Text,
         accepts: "the client secret alone, without surrounding white space",
-        meaning: "OAuth client secret; surrounding white space is an error that says so",
+        meaning: "OAuth client secret; surrounding white space is an error that says so; not for `access_key`",
     };
     /// The file that holds the OAuth client secret.
     CLIENT_SECRET_FILE = Entry {
@@ -180,6 +188,56 @@ options! {
         accepts: "the path of a readable file that holds the client secret alone (one line end after it is ignored)",
         meaning: "file holding the secret (one trailing `\\n` or `\\r\\n` is ignored, other surrounding white space is the same error); excludes `CXONE_CLIENT_SECRET`; read again for every token request (where it is gone or bad by then, the last good secret is used and the log says so)",
     };
+    /// How the OAuth client proves who it is.
+    CLIENT_AUTH = Entry {
+        variable: "CXONE_CLIENT_AUTH",
+        file_key: Some("oauth.client_auth"),
+        flag: Some("client-auth"),
+        default: Fallback::Described("`body` for `client_credentials`, `basic` for `password`"),
+        form: Form::OneOf(&["basic", "basic_raw", "body"]),
+        accepts: "`basic`, `basic_raw` or `body`",
+        meaning: "how client identifier and secret are sent: `basic` (HTTP Basic, percent-encoded first as RFC 6749 says), `basic_raw` (HTTP Basic as they are) or `body` (in the form); not for `access_key`",
+    };
+    /// The access key's identifier.
+    ACCESS_KEY_ID = Entry {
+        variable: "CXONE_ACCESS_KEY_ID",
+        file_key: Some("oauth.access_key_id"),
+        flag: Some("access-key-id"),
+        default: Fallback::Described("required for `password` and `access_key`"),
+        form: Form::Text,
+        accepts: "the access key identifier as CXone shows it: printable ASCII without surrounding white space",
+        meaning: "access key identifier of a CXone user; not for `client_credentials`",
+    };
+    /// The access key's secret.
+    ACCESS_KEY_SECRET = Entry {
+        variable: "CXONE_ACCESS_KEY_SECRET",
+        file_key: None,
+        flag: None,
+        default: Fallback::Described("required for `password` and `access_key`"),
+        form: Form::Text,
+        accepts: "the access key's secret alone, without surrounding white space",
+        meaning: "access key secret, by the rules of the client secret",
+    };
+    /// The file that holds the access key's secret.
+    ACCESS_KEY_SECRET_FILE = Entry {
+        variable: "CXONE_ACCESS_KEY_SECRET_FILE",
+        file_key: Some("oauth.access_key_secret_file"),
+        flag: Some("access-key-secret-file"),
+        default: Fallback::Described(""),
+        form: Form::File,
+        accepts: "the path of a readable file that holds the access key's secret alone (one line end after it is ignored)",
+        meaning: "file holding it, by the rules of the client secret's file; excludes `CXONE_ACCESS_KEY_SECRET`",
+    };
+    /// The area whose endpoint takes access keys.
+    AREA = Entry {
+        variable: "CXONE_AREA",
+        file_key: Some("oauth.area"),
+        flag: Some("area"),
+        default: Fallback::Described("required for `access_key` unless `oauth.token_url` is set"),
+        form: Form::Text,
+        accepts: "the area's name alone, such as `na1` or `eu1`: letters, digits and inner hyphens",
+        meaning: "area of the tenant, for the token endpoint of `access_key`; excludes `oauth.token_url`",
+    };
     /// The scopes to ask for.
     SCOPES = Entry {
         variable: "CXONE_SCOPES",
@@ -188,7 +246,7 @@ options! {
         default: Fallback::Described("none"),
         form: Form::Words,
         accepts: "scopes separated by spaces, each of printable ASCII without `\"` and `\\`",
-        meaning: "scopes asked for, separated by spaces",
+        meaning: "scopes asked for, separated by spaces; not for `access_key`",
     };
     /// The token endpoint.
     TOKEN_URL = Entry {
@@ -198,7 +256,7 @@ options! {
         default: Fallback::Described("`{base_url}/api/v2/oauth/token`"),
         form: Form::Url,
         accepts: "an `https://` URL without fragment and user information; plain `http://` for a loopback host only",
-        meaning: "token endpoint; same rule for plain `http`",
+        meaning: "token endpoint; same rule for plain `http`. For `password` the default is https://cxone.niceincontact.com/auth/token, for `access_key` `https://{area}.nice-incontact.com/authentication/v1/token/access-key`",
     };
     /// How early a token is replaced.
     REFRESH_MARGIN = Entry {
@@ -375,6 +433,12 @@ impl Entry {
     /// The name under which messages speak of it: the file key where it has one.
     pub fn name(&self) -> &'static str {
         self.file_key.unwrap_or(self.variable)
+    }
+
+    /// True for what nobody may see.
+    pub fn is_secret(&self) -> bool {
+        // What must never stand in a file is so because anybody may come to read the file.
+        self.file_key.is_none()
     }
 
     /// What stands in `--help` for its value.
