@@ -20,7 +20,7 @@ use crate::{
 
 /// The options of `demo`: its upstream and credentials are its own.
 static DEMO_OPTIONS: &[&Entry] =
-    &[&options::LISTEN, &options::ADMIN_LISTEN, &options::LOG, &options::LOG_FORMAT];
+    &[&options::LISTEN, &options::ADMIN_LISTEN, &options::GRANT, &options::LOG, &options::LOG_FORMAT];
 
 /// The option of `ready`: whom to ask.
 static READY_OPTIONS: &[&Entry] = &[&options::ADMIN_LISTEN];
@@ -36,13 +36,15 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, B
     let mut command = command();
     // The simulated region's secret is made up for tests, so `simulate` has a flag for it.
     let simulates = arguments.get(1).is_some_and(|command| command == "simulate");
-    if !simulates && arguments.iter().any(|argument| is_secret_flag(argument)) {
-        return Err(Box::new(command.error(
-            ErrorKind::UnknownArgument,
-            "there is no flag for the client secret, since every user of the machine can see the arguments of \
-             its processes: set the environment variable CXONE_CLIENT_SECRET, or name a file that holds it by \
-             --client-secret-file or CXONE_CLIENT_SECRET_FILE",
-        )));
+    if !simulates && let Some((secret, file)) = arguments.iter().find_map(|argument| secret_flag(argument)) {
+        let message = format!(
+            "there is no flag for a secret, since every user of the machine can see the arguments of its \
+             processes: set the environment variable {}, or name a file that holds it by --{} or {}",
+            secret.variable,
+            file.flag.unwrap_or_default(),
+            file.variable
+        );
+        return Err(Box::new(command.error(ErrorKind::UnknownArgument, message)));
     }
     let matches = command.try_get_matches_from_mut(arguments)?;
     match matches.subcommand() {
@@ -73,8 +75,20 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-fn is_secret_flag(argument: &OsStr) -> bool {
-    argument == "--client-secret" || argument.as_encoded_bytes().starts_with(b"--client-secret=")
+/// The secrets, each with the option for its file.
+static SECRETS: &[(&Entry, &Entry)] = &[
+    (&options::CLIENT_SECRET, &options::CLIENT_SECRET_FILE),
+    (&options::ACCESS_KEY_SECRET, &options::ACCESS_KEY_SECRET_FILE),
+];
+
+/// The secret for which this would be the flag.
+fn secret_flag(argument: &OsStr) -> Option<(&'static Entry, &'static Entry)> {
+    let argument = argument.as_encoded_bytes();
+    SECRETS.iter().copied().find(|(_, file)| {
+        let name = file.flag.and_then(|flag| flag.strip_suffix("-file")).unwrap_or_default();
+        let rest = argument.strip_prefix(b"--").and_then(|flag| flag.strip_prefix(name.as_bytes()));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
+    })
 }
 
 fn command() -> clap::Command {
@@ -118,11 +132,12 @@ fn config() -> Arg {
 }
 
 fn args(entries: &'static [&'static Entry]) -> impl Iterator<Item = Arg> {
-    // The secret has no flag, yet whoever reads the help must learn where it goes.
-    let secret = "The client secret has no flag: set CXONE_CLIENT_SECRET or use this. ";
     entries.iter().filter_map(move |entry| {
         let flag = entry.flag?;
-        let before = if **entry == options::CLIENT_SECRET_FILE { secret } else { "" };
+        // Secrets have no flags, yet whoever reads the help must learn where they go.
+        let secret = SECRETS.iter().find(|(_, file)| file == entry).map(|(secret, _)| secret.variable);
+        let before = secret.map(|secret| format!("The secret has no flag: set {secret} or use this. "));
+        let before = before.unwrap_or_default();
         Some(
             Arg::new(entry.variable)
                 .long(flag)
@@ -204,9 +219,10 @@ mod tests {
         assert_eq!(flags.config, Some("a.toml".into()));
         assert_eq!(flags.values, [(&options::ADMIN_LISTEN, "[::1]:1".into())]);
         assert_eq!(refused("cxone-proxy ready --listen 127.0.0.1:0").exit_code(), 2);
-        let demo =
-            parsed("cxone-proxy demo --listen 127.0.0.1:0 --admin-listen off --log debug --log-format json");
-        assert!(matches!(demo, Ok(Command::Demo(flags)) if flags.values.len() == 4));
+        let demo = parsed(
+            "cxone-proxy demo --listen 127.0.0.1:0 --admin-listen off --grant password --log debug --log-format json",
+        );
+        assert!(matches!(demo, Ok(Command::Demo(flags)) if flags.values.len() == 5));
         assert_eq!(refused("cxone-proxy demo --client-id x").exit_code(), 2);
         let Ok(Command::Simulate(given)) = parsed("cxone-proxy simulate --log-format json") else { panic!() };
         assert_eq!(given.region.listen.to_string(), "127.0.0.1:8090");
@@ -244,11 +260,15 @@ mod tests {
             "cxone-proxy serve --client-secret=s3cr3t",
             "cxone-proxy token --region eu --client-secret s3cr3t",
             "cxone-proxy --client-secret s3cr3t",
+            "cxone-proxy check --access-key-secret s3cr3t",
+            "cxone-proxy check --access-key-secret=s3cr3t",
         ] {
             let error = refused(line);
             let text = error.to_string();
             assert_eq!(error.exit_code(), 2);
-            assert!(text.contains("CXONE_CLIENT_SECRET") && text.contains("--client-secret-file"), "{text}");
+            let secret = if line.contains("access-key") { "ACCESS_KEY_SECRET" } else { "CLIENT_SECRET" };
+            let flag = format!("--{}-file or ", secret.to_lowercase().replace('_', "-"));
+            assert!(text.contains(&format!("CXONE_{secret},")) && text.contains(&flag), "{text}");
             assert!(!text.contains("s3cr3t"));
         }
         assert!(!refused("cxone-proxy serve --client-secert=s3cr3t").to_string().contains("s3cr3t"));

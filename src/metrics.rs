@@ -18,7 +18,7 @@ pub use tokens::{GRANTS, OUTCOMES, TokenCounters};
 ///
 /// A trait so that the keeper needs no registry and tests can listen.
 pub trait TokenObserver: Send + Sync + 'static {
-    /// One token request ended. `grant` is the `grant_type`; `outcome` is `ok`, `refused`,
+    /// One token request ended. `grant` is the `grant_type`, or `access_key`; `outcome` is `ok`, `refused`,
     /// `rate_limited`, `unreachable` or `unusable`.
     fn token_request(&self, grant: &'static str, outcome: &'static str);
     /// A token was obtained at `at` that its issuer says is good until `expires_at`.

@@ -194,7 +194,7 @@ fn keep_all(
         let counters = Arc::new(TokenCounters::default());
         let (tokens, keeper) = oauth::keeper(
             settings::token(&profile.oauth, &profile.upstream, &config.forward_proxy)?,
-            settings::credentials(&profile.oauth),
+            settings::grant(&profile.oauth),
             clock.clone(),
             counters.clone(),
         )?;

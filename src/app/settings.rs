@@ -6,9 +6,10 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::config::{
-    AllowedHosts, BaseUrl, ClientSecret, Config, ForwardProxy, Listen, OAuth, Scheme, Selector, Upstream, Via,
+    self, AllowedHosts, BaseUrl, Config, ForwardProxy, Listen, OAuth, Scheme, SecretSource, Selector,
+    Upstream, Via,
 };
-use crate::oauth::{self, Credentials};
+use crate::oauth::{self, ClientAuth, Credentials, Grant};
 use crate::proxy::retry::Rules;
 use crate::proxy::{self, Connect, Select, fields, guard};
 use crate::server::{self, Bound};
@@ -30,14 +31,34 @@ pub fn token(
     })
 }
 
-/// What proves to the token endpoint who we are.
-pub fn credentials(oauth: &OAuth) -> Credentials {
-    let client_id = oauth.client_id.clone();
-    match &oauth.secret {
-        ClientSecret::Value(secret) => Credentials::with_secret(client_id, secret.clone()),
-        ClientSecret::File { path, at_start } => {
-            Credentials::with_secret_file(client_id, path.clone(), at_start.clone())
+/// The way to log in at the token endpoint, with what proves there who we are.
+pub fn grant(oauth: &OAuth) -> Grant {
+    match &oauth.grant {
+        config::Grant::ClientCredentials { client, auth } => {
+            Grant::ClientCredentials { client: credentials(client), auth: client_auth(*auth) }
         }
+        config::Grant::Password { client, auth, key } => {
+            Grant::Password { client: credentials(client), auth: client_auth(*auth), key: credentials(key) }
+        }
+        config::Grant::AccessKey { key } => Grant::AccessKey { key: credentials(key) },
+    }
+}
+
+fn credentials(given: &config::Credentials) -> Credentials {
+    let id = given.id.clone();
+    match &given.secret {
+        SecretSource::Value(secret) => Credentials::with_secret(id, secret.clone()),
+        SecretSource::File { path, at_start } => {
+            Credentials::with_secret_file(id, path.clone(), at_start.clone())
+        }
+    }
+}
+
+fn client_auth(auth: config::ClientAuth) -> ClientAuth {
+    match auth {
+        config::ClientAuth::Basic => ClientAuth::Basic,
+        config::ClientAuth::BasicRaw => ClientAuth::BasicRaw,
+        config::ClientAuth::Body => ClientAuth::Body,
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn ask(config: Config) -> Result<(Config, AccessToken), NoToken> {
     let clock = Clock::System;
     let endpoint = Endpoint::new(
         settings::token(&config.oauth, &config.upstream, &config.forward_proxy)?,
-        settings::credentials(&config.oauth),
+        settings::grant(&config.oauth),
         clock.clone(),
     )?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -3,27 +3,22 @@
 //! Here stands what no single value can know: which of two options counts, what follows from another, and
 //! what contradicts it.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
-
-use rustls::pki_types::{CertificateDer, pem::PemObject};
-use url::Url;
+use std::{fs, path::PathBuf};
 
 use super::{
-    ClientSecret, Config, ConfigError, ForwardProxy, Guard, Limits, Listen, Loaded, OAuth, Profile, Retry,
-    Selector, Upstream, Via, Warning,
+    Config, ConfigError, ForwardProxy, Guard, Limits, Listen, Loaded, Profile, Retry, Selector, Upstream,
+    Via,
     address::listen_or_off,
-    faults::{Fault, Missing},
-    judge::{Faulty, Judge, unfit_value},
+    faults::Fault,
+    grant,
+    judge::{Faulty, Judge},
     options as o,
     sources::{Layers, Source},
-    urls::{self, BaseUrl},
+    urls::BaseUrl,
     values::{self, AllowedHosts, Unfit},
 };
-use crate::{log, secret::Secret};
+use crate::log;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 /// Builds the whole configuration; `faults` are those of reading the sources.
 pub(super) fn config(
@@ -66,7 +61,7 @@ pub(super) fn admin_alone(layers: &Layers, faults: Vec<Fault>) -> Result<Option<
 // fault at once.
 fn parts(judge: &mut Judge<'_>, forward_proxy: ForwardProxy, no_color: bool) -> Result<Config, Faulty> {
     let upstream = upstream(judge);
-    let oauth = oauth(judge, upstream.as_ref().ok().map(|upstream| &upstream.base_url));
+    let oauth = grant::oauth(judge, upstream.as_ref().ok().map(|upstream| &upstream.base_url));
     let guard = guard(judge);
     let listeners = listeners(judge, guard.as_ref().ok());
     let vias = [("response", Via::Response), ("both", Via::Both), ("off", Via::Off)];
@@ -136,62 +131,6 @@ fn ca_file(path: &str) -> Result<PathBuf, Unfit> {
         Ok(_) => Err(Unfit::because("holds no certificate in PEM form")),
         Err(error) => Err(Unfit(format!("is not a PEM file ({error})"))),
     }
-}
-
-fn oauth(judge: &mut Judge<'_>, base_url: Option<&BaseUrl>) -> Result<OAuth, Faulty> {
-    let client_id = judge.value(&o::CLIENT_ID, values::client_id);
-    let secret = client_secret(judge);
-    let scopes = judge.optional(&o::SCOPES, values::scopes).map(Option::flatten);
-    let token_url = token_url(judge, base_url);
-    let refresh_margin = judge.duration(&o::REFRESH_MARGIN);
-    Ok(OAuth {
-        client_id: client_id?,
-        secret: secret?,
-        scopes: scopes?,
-        token_url: token_url?,
-        refresh_margin: refresh_margin?,
-    })
-}
-
-fn token_url(judge: &mut Judge<'_>, base_url: Option<&BaseUrl>) -> Result<Url, Faulty> {
-    if let Some(url) = judge.optional(&o::TOKEN_URL, urls::token_url)? {
-        return Ok(url);
-    }
-    // Without a base URL its own fault has been kept.
-    urls::token_url_of(base_url.ok_or(Faulty)?).map_err(|unfit| {
-        let layers = judge.layers;
-        layers.of(&o::BASE_URL).next().map_or(Faulty, |found| judge.keep(unfit_value(found, unfit)))
-    })
-}
-
-fn client_secret(judge: &mut Judge<'_>) -> Result<ClientSecret, Faulty> {
-    let layers = judge.layers;
-    let value = judge.optional(&o::CLIENT_SECRET, values::secret);
-    let (strongest, contradictions) = layers.stronger_of(&o::CLIENT_SECRET, &o::CLIENT_SECRET_FILE);
-    if !contradictions.is_empty() {
-        // Which of the two is meant is what the operator has to say first.
-        judge.faults.extend(contradictions);
-        return Err(Faulty);
-    }
-    let Some(found) = strongest else {
-        return Err(judge.keep(Fault::Missing(Missing(&o::CLIENT_SECRET, Some(&o::CLIENT_SECRET_FILE)))));
-    };
-    if *found.entry == o::CLIENT_SECRET {
-        return value?.map(ClientSecret::Value).ok_or(Faulty);
-    }
-    let path = PathBuf::from(&found.text);
-    let (at_start, is_public) = secret_file(&path).map_err(|unfit| judge.keep(unfit_value(found, unfit)))?;
-    if is_public {
-        judge.warnings.push(Warning::SecretReadableByAll(path.clone()));
-    }
-    Ok(ClientSecret::File { path, at_start })
-}
-
-/// What the file holds, and whether every user of the machine can read it.
-fn secret_file(path: &Path) -> Result<(Secret, bool), Unfit> {
-    let secret = values::secret_in_file(path)?;
-    let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
-    Ok((secret, mode & 0o004 != 0))
 }
 
 fn guard(judge: &mut Judge<'_>) -> Result<Guard, Faulty> {

@@ -9,7 +9,7 @@ use toml_edit::{Document, Item, Key, TableLike, Value};
 
 use super::{
     faults::{self, Fault},
-    options::{self, Entry, Form, SECRET_FILE_KEY},
+    options::{self, Entry, Form},
     sources::{Found, Source},
     spelling,
     values::Unfit,
@@ -67,13 +67,22 @@ impl Reading<'_> {
                 Ok(text) => self.found.push(Found { entry, source: origin, text }),
                 Err((found, unfit)) => self.faults.push(Fault::Value { entry, origin, found, unfit }),
             }
-        } else if key == SECRET_FILE_KEY || key.ends_with("client_secret") {
-            self.faults.push(Fault::SecretInFile { name: key, origin });
+        } else if let Some((secret, file)) = secret_of(&key) {
+            self.faults.push(Fault::SecretInFile { name: key, origin, secret, file });
         } else {
             let suggestion = spelling::file_key_like(&key).filter(|known| *known != key);
             self.faults.push(Fault::UnknownKey { name: key, origin, suggestion });
         }
     }
+}
+
+/// The secret that somebody wanted to put under this key, and the option for its file.
+fn secret_of(key: &str) -> Option<(&'static Entry, &'static Entry)> {
+    let known = [
+        ("client_secret", &options::CLIENT_SECRET, &options::CLIENT_SECRET_FILE),
+        ("access_key_secret", &options::ACCESS_KEY_SECRET, &options::ACCESS_KEY_SECRET_FILE),
+    ];
+    known.into_iter().find(|(name, ..)| key.ends_with(name)).map(|(_, secret, file)| (secret, file))
 }
 
 /// The text that a variable would hold for the same value, or what was found and why it does not fit.

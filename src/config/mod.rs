@@ -9,6 +9,7 @@ mod build;
 mod faults;
 mod file;
 mod forward_proxy;
+mod grant;
 mod judge;
 pub mod options;
 mod reference;
@@ -28,7 +29,7 @@ use url::Url;
 
 pub use self::{
     address::Listen,
-    faults::{ConfigError, Fault, Missing},
+    faults::{Chosen, ConfigError, Fault, Missing},
     forward_proxy::ForwardProxy,
     reference::markdown_rows,
     sources::{Environment, Flags, Source},
@@ -113,10 +114,8 @@ pub struct Upstream {
 /// As whom requests go upstream.
 #[derive(Clone, Debug)]
 pub struct OAuth {
-    /// The client identifier (RFC 6749, 2.2).
-    pub client_id: String,
-    /// The client secret, or where it is kept.
-    pub secret: ClientSecret,
+    /// The way to log in, with its credentials.
+    pub grant: Grant,
     /// The scopes to ask for (RFC 6749, 3.3), separated by single spaces; `None` leaves it to the issuer.
     pub scopes: Option<String>,
     /// The token endpoint (RFC 6749, 3.2).
@@ -134,9 +133,82 @@ impl OAuth {
     }
 }
 
-/// Where the client secret comes from.
+/// A way to log in, with the credentials that it needs.
 #[derive(Clone, Debug)]
-pub enum ClientSecret {
+pub enum Grant {
+    /// An OAuth client for itself (RFC 6749, 4.4).
+    ClientCredentials {
+        /// The client.
+        client: Credentials,
+        /// How it proves who it is.
+        auth: ClientAuth,
+    },
+    /// An OAuth client for the user whose access key it has (RFC 6749, 4.3).
+    Password {
+        /// The client.
+        client: Credentials,
+        /// How it proves who it is.
+        auth: ClientAuth,
+        /// The access key.
+        key: Credentials,
+    },
+    /// An access key alone.
+    AccessKey {
+        /// The access key.
+        key: Credentials,
+    },
+}
+
+impl Grant {
+    /// Its word in the configuration.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::ClientCredentials { .. } => "client_credentials",
+            Self::Password { .. } => "password",
+            Self::AccessKey { .. } => "access_key",
+        }
+    }
+
+    /// The OAuth client, where there is one.
+    pub fn client(&self) -> Option<&Credentials> {
+        match self {
+            Self::ClientCredentials { client, .. } | Self::Password { client, .. } => Some(client),
+            Self::AccessKey { .. } => None,
+        }
+    }
+
+    /// The access key, where there is one.
+    pub fn key(&self) -> Option<&Credentials> {
+        match self {
+            Self::ClientCredentials { .. } => None,
+            Self::Password { key, .. } | Self::AccessKey { key } => Some(key),
+        }
+    }
+}
+
+/// An identifier and its secret: a client's (RFC 6749, 2.2 and 2.3) or an access key's.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The identifier. Not secret.
+    pub id: String,
+    /// The secret, or where it is kept.
+    pub secret: SecretSource,
+}
+
+/// How an OAuth client proves who it is (RFC 6749, 2.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// By HTTP Basic, percent-encoded first.
+    Basic,
+    /// By HTTP Basic as it is.
+    BasicRaw,
+    /// In the form.
+    Body,
+}
+
+/// Where a secret comes from.
+#[derive(Clone, Debug)]
+pub enum SecretSource {
     /// It was given.
     Value(Secret),
     /// It stands in a file, which is to be read again for every token request.
@@ -204,7 +276,7 @@ pub struct Loaded {
 /// Something that works but should be looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// Every user of the machine can read the secret's file.
+    /// Every user of the machine can read a secret's file.
     SecretReadableByAll(PathBuf),
 }
 
@@ -213,7 +285,7 @@ impl fmt::Display for Warning {
         match self {
             Self::SecretReadableByAll(path) => write!(
                 f,
-                "every user of this machine can read the client secret in {}: `chmod 600` takes that away",
+                "every user of this machine can read the secret in {}: `chmod 600` takes that away",
                 path.display()
             ),
         }

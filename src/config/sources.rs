@@ -64,6 +64,14 @@ impl Layers {
         self.0.iter().flatten().filter(move |found| found.entry == entry)
     }
 
+    /// The values of an option whose source is at least as strong as the strongest that says anything of
+    /// `measure`; all of them where none does.
+    pub(super) fn not_weaker_than(&self, measure: &Entry, entry: &Entry) -> impl Iterator<Item = &Found> {
+        let says = |level: &Vec<Found>| level.iter().any(|found| found.entry == measure);
+        let last = self.0.iter().position(says).unwrap_or(self.0.len());
+        self.0.iter().take(last + 1).flatten().filter(move |found| found.entry == entry)
+    }
+
     /// The values of one option, or of the other that it excludes, whichever has the stronger source.
     /// Both in one source are a fault, whatever stands in the others.
     pub(super) fn stronger_of(&self, one: &Entry, other: &Entry) -> (Option<&Found>, Vec<Fault>) {

@@ -156,7 +156,7 @@ fn the_cores_are_summed() {
     }
     let tokens = TokenCounters::default();
     tokens.token_request("client_credentials", "refused");
-    tokens.token_request("password", "ok");
+    tokens.token_request("authorization_code", "ok");
     let at = UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
     tokens.token_obtained(at, at + Duration::from_hours(1));
     let text = written(&shards, &tokens);
