@@ -132,10 +132,10 @@ impl Http2Exchange {
         };
         let head = outgoing_head(request, settings)
             .map_err(|error| Failure::before_sending(FailureKind::Malformed, Some(Box::new(error))))?;
-        let mut send = connection.send.ready().await.map_err(|error| exchange.failure(error))?;
+        let mut send = connection.send.ready().await.map_err(|error| exchange.unsent(error))?;
         let no_content = matches!(framing, Framing::None | Framing::Length(0));
         let (response, stream) =
-            send.send_request(head, no_content).map_err(|error| exchange.failure(error))?;
+            send.send_request(head, no_content).map_err(|error| exchange.unsent(error))?;
         exchange.response = Some(response);
         exchange.send = (!no_content).then_some(stream);
         Ok(exchange)
@@ -291,6 +291,11 @@ impl Http2Exchange {
             None if self.ended => Framing::Length(0),
             None => Framing::Open,
         }
+    }
+
+    /// No stream was opened, so nothing of the request has left.
+    fn unsent(&self, error: h2::Error) -> Failure {
+        Failure::on_the_way(kind_of(&error), Delivered::Nothing, self.reused, Some(Box::new(error)))
     }
 
     /// RFC 9113 section 8.7: a refused stream, or one beyond a GOAWAY, was not processed.

@@ -214,3 +214,46 @@ async fn large_bodies_pass_unharmed_in_both_directions() {
     assert!(reply.body == body, "the body was changed");
     sending.await.unwrap();
 }
+
+#[tokio::test]
+async fn an_upstream_that_answers_in_http_1_0_is_understood() {
+    let upstream = Upstream::start().await;
+    let stage = upstream.stage(|launch| launch).await;
+    for (answer, body) in [
+        ("HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\nuntil the end", "until the end"),
+        ("HTTP/1.0 200 OK\r\nX-A: 1\r\nContent-Length: 5\r\n\r\nhello", "hello"),
+    ] {
+        let mut client = stage.wire().await;
+        client.send(get("/")).await;
+        let mut far = upstream.accept().await;
+        far.request().await.unwrap();
+        far.send(answer).await;
+        drop(far);
+        let relayed = client.reply().await.unwrap();
+        assert_eq!((relayed.start.as_str(), relayed.text()), ("HTTP/1.1 200 OK", body.to_owned()));
+        assert_eq!(relayed.only("X-A"), Some("1"));
+        // The client's connection is none of the upstream's business.
+        client.send(get("/")).await;
+        let mut far = upstream.accept().await;
+        far.request().await.unwrap();
+        far.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await;
+        assert_eq!(client.reply().await.unwrap().status(), 204);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_with_both_a_length_and_chunks_is_read_as_chunks_and_its_length_dropped() {
+    let upstream = Upstream::start().await;
+    let stage = upstream.stage(|launch| launch).await;
+    let mut client = stage.wire().await;
+    client.send(get("/")).await;
+    let mut far = upstream.accept().await;
+    far.request().await.unwrap();
+    far.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    far.send("5\r\nhello\r\n0\r\n\r\n").await;
+    let relayed = client.reply().await.unwrap();
+    assert_eq!((relayed.only("Content-Length"), relayed.text()), (None, "hello".to_owned()));
+    // What was framed in two ways is not trusted with another request.
+    client.send(get("/")).await;
+    upstream.accept().await.request().await.unwrap();
+}

@@ -104,7 +104,8 @@ async fn informational_answers_and_those_without_a_body_are_passed_on() {
 #[tokio::test]
 async fn an_answer_that_comes_during_the_upload_reaches_the_client() {
     let stage = stage().await;
-    for rest in [Rest::Read, Rest::Close] {
+    // Closing the connection might overtake the answer, over HTTP/2.
+    for rest in [Rest::Read, Rest::Linger] {
         let answer = Canned::new(413).body("too large");
         stage.region.script(at_api(Action::EarlyAnswer { answer, read: 10, rest }));
         let mut client = stage.wire().await;

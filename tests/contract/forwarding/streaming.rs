@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cxone_proxy::simulator::{Action, Canned, Endpoint, Fault, Outcome, Rest, Script};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::support::{Stage, Upstream, eventually, get, request};
 
@@ -178,4 +178,25 @@ async fn an_answer_that_comes_during_the_upload_reaches_the_client() {
     }
     stage.region.script(Script::default());
     assert_eq!(stage.ask(request("POST", "/api/v2/upload", "", "hello")).await.json()["bytes"], 5);
+}
+
+#[tokio::test]
+async fn a_reader_that_never_reads_holds_the_upstream_back() {
+    let upstream = Upstream::start().await;
+    let stage = upstream.stage(|launch| launch).await;
+    let mut client = stage.wire().await;
+    client.send(get("/endless")).await;
+    let mut far = upstream.accept().await;
+    far.request().await.unwrap();
+    far.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await;
+    let piece = vec![b'x'; 100_000];
+    let mut sent = 0;
+    // Until the buffers of three kernel sockets and the program are full.
+    while timeout(Duration::from_millis(500), far.try_send(&piece)).await.is_ok() {
+        sent += piece.len();
+        assert!(sent < 100_000_000, "somebody swallows everything");
+    }
+    assert_eq!(client.head().await.unwrap().status(), 200);
+    let peak = stage.proxy.peak_memory();
+    assert!(peak < 64 * 1024, "{peak} KiB");
 }

@@ -6,8 +6,8 @@ use tempfile::TempDir;
 use super::{Http2, Launch, Message, Process, Wire, eventually, get};
 
 /// The credentials that a region knows by default.
-pub(crate) const CLIENT_ID: &str = "demo-client";
-/// See [`CLIENT_ID`].
+const CLIENT_ID: &str = "demo-client";
+/// Goes with the client identifier.
 pub(crate) const CLIENT_SECRET: &str = "demo-secret";
 
 /// `cxone-proxy serve` on ports of its own, with credentials and the log as JSON.
@@ -84,11 +84,6 @@ impl Stage {
     /// A GET on a connection of its own.
     pub(crate) async fn get(&self, target: &str) -> Message {
         self.ask(get(target)).await
-    }
-
-    /// A GET of an admin page.
-    pub(crate) async fn admin(&self, path: &str) -> Message {
-        Wire::to(self.proxy.admin_address()).await.ask(get(path)).await
     }
 }
 

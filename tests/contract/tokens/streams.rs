@@ -25,7 +25,9 @@ async fn a_connection_that_goes_away_finishes_its_streams_and_takes_no_more() {
             async move { http2.ask(http2.request("POST", "/next"), b"hello", HeaderMap::new()).await }
         });
         let mut next = upstream.accept().await;
-        next.request().await.answer("next");
+        let arrived = next.request().await;
+        assert_eq!(arrived.request.uri().path(), "/next");
+        arrived.answer("next");
         assert_eq!(soon("the answer", asking).await.unwrap().unwrap().body, b"next");
         next.go_away();
         sleep(Duration::from_millis(100)).await;
