@@ -114,10 +114,13 @@ fn flatten(stream: TokenStream, flat: &mut Vec<String>) {
                 if attribute.is_some_and(|group| group.to_string().replace(' ', "") == "[cfg(test)]") {
                     // What it stands before ends with its braces or a semicolon.
                     for skipped in trees.by_ref() {
-                        match skipped {
-                            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => break,
-                            TokenTree::Punct(punct) if punct.as_char() == ';' => break,
-                            _ => {}
+                        let ends = match skipped {
+                            TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+                            TokenTree::Punct(punct) => punct.as_char() == ';',
+                            TokenTree::Ident(_) | TokenTree::Literal(_) => false,
+                        };
+                        if ends {
+                            break;
                         }
                     }
                 }
@@ -133,7 +136,7 @@ fn flatten(stream: TokenStream, flat: &mut Vec<String>) {
                 flatten(group.stream(), flat);
                 flat.push(close.to_owned());
             }
-            other => flat.push(other.to_string()),
+            TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => flat.push(tree.to_string()),
         }
     }
 }

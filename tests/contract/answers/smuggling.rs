@@ -154,15 +154,9 @@ async fn content_that_comes_with_its_head_is_no_request() {
 async fn requests_that_come_together_are_answered_in_their_order() {
     let stage = Stage::new().await;
     let mut client = stage.wire().await;
-    let requests: String = (0..20)
-        .map(|n| {
-            format!(
-                "POST /api/v2/echo?{n} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n{}",
-                n % 10
-            )
-        })
-        .collect();
-    client.send(requests).await;
+    let one = |n| format!("POST /api/v2/echo?{n} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx");
+    let requests: Vec<String> = (0..20).map(one).collect();
+    client.send(requests.concat()).await;
     for n in 0..20 {
         let reply = client.reply().await.unwrap();
         assert_eq!(reply.json()["target"], format!("/api/v2/echo?{n}"));

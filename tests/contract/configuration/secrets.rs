@@ -4,7 +4,7 @@ use cxone_proxy::simulator::{Region, Settings};
 use tempfile::TempDir;
 
 use super::secluded;
-use crate::support::{CLIENT_SECRET, Launch, Upstream, get, request};
+use crate::support::{CLIENT_ID, CLIENT_SECRET, Launch, Stage, Upstream, eventually, get, request};
 
 #[tokio::test]
 async fn a_secret_file_may_end_in_one_line_end() {
@@ -13,7 +13,7 @@ async fn a_secret_file_may_end_in_one_line_end() {
     let region = Region::start(Settings::default()).await.unwrap();
     let launch = Launch::of("token")
         .variable("CXONE_BASE_URL", region.base_url())
-        .variable("CXONE_CLIENT_ID", "demo-client")
+        .variable("CXONE_CLIENT_ID", CLIENT_ID)
         .variable("CXONE_CLIENT_SECRET_FILE", &path);
     for (end, status) in [("", 0), ("\n", 0), ("\r\n", 0), ("\n\n", 2), (" ", 2), ("\n ", 2)] {
         std::fs::write(&path, format!("{CLIENT_SECRET}{end}")).unwrap();
@@ -28,6 +28,36 @@ async fn a_secret_file_may_end_in_one_line_end() {
     let (ended, _, log) = launch.run().await;
     assert_eq!(ended.code(), Some(2), "{log}");
     assert!(log.contains(path.to_str().unwrap()), "{log}");
+}
+
+#[tokio::test]
+async fn a_secret_file_is_read_again_and_its_last_good_content_outlives_it() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("secret");
+    std::fs::write(&path, CLIENT_SECRET).unwrap();
+    let settings = Settings { issue_refresh_tokens: false, ..Settings::default() };
+    let stage = Stage::with(settings, |launch| {
+        launch.without_variable("CXONE_CLIENT_SECRET").variable("CXONE_CLIENT_SECRET_FILE", &path)
+    })
+    .await;
+    assert_eq!(stage.get("/api/v2/users/me").await.status(), 200);
+    let warns = || stage.proxy.log().iter().any(|line| line.contains("last good secret"));
+    assert!(!warns());
+    std::fs::remove_file(&path).unwrap();
+    stage.region.revoke_all();
+    assert_eq!(stage.get("/api/v2/users/me").await.status(), 200);
+    assert!(warns(), "{:#?}", stage.proxy.log());
+    std::fs::write(&path, "an0ther-secret").unwrap();
+    stage.region.revoke_all();
+    let refused = stage.get("/api/v2/users/me").await;
+    assert_eq!(refused.status(), 502, "{}", refused.text());
+    assert!(!refused.text().contains("an0ther-secret"));
+    assert!(!stage.proxy.log().iter().any(|line| line.contains("an0ther-secret")));
+    std::fs::write(&path, CLIENT_SECRET).unwrap();
+    eventually("the mended secret", async || {
+        (stage.get("/api/v2/users/me").await.status() == 200).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -72,6 +72,24 @@ async fn tunnels_are_closed() {
 }
 
 #[tokio::test]
+async fn the_admin_pages_stay_until_the_end_and_readyz_turns_503() {
+    let mut stage = stage("1m").await;
+    let mut client = stage.wire().await;
+    client.send(get(STREAM)).await;
+    under_way(&stage, 1).await;
+    assert_eq!(stage.admin("/readyz").await.status(), 200);
+    stage.proxy.signal(Signal::TERM);
+    draining(&stage).await;
+    let readyz = stage.admin("/readyz").await;
+    assert_eq!(readyz.status(), 503);
+    assert!(readyz.text().contains("drain"), "{}", readyz.text());
+    assert_eq!(stage.admin("/livez").await.status(), 200);
+    assert_eq!(stage.admin("/status").await.json()["draining"], true);
+    assert_eq!(pieces_of(&mut client).await, Some(1000));
+    assert_eq!(stage.proxy.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn the_end_is_logged() {
     let mut stage = stage("1m").await;
     assert_eq!(stage.get("/api/v2/users/me").await.status(), 200);
@@ -79,6 +97,12 @@ async fn the_end_is_logged() {
     stage.proxy.event("draining").await;
     stage.proxy.event("drained").await;
     assert_eq!(stage.proxy.ended().await.code(), Some(0));
+}
+
+/// Reads a stream's head, and its pieces to its end.
+async fn pieces_of(wire: &mut Wire) -> Option<usize> {
+    wire.head().await?;
+    pieces(wire).await
 }
 
 /// Reads a stream's pieces to its end.
