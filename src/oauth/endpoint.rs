@@ -243,6 +243,8 @@ async fn content(response: &mut Response, deadline: Instant) -> Content {
 }
 
 #[cfg(test)]
+mod grants;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod wire;

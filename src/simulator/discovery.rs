@@ -12,7 +12,7 @@ use super::wire::{Answer, Broken, Framing, Head};
 /// What can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Document {
-    /// `GET /.well-known/openid-configuration` (OpenID Connect Discovery 1.0, section 4).
+    /// `GET /.well-known/openid-configuration` (`OpenID` Connect Discovery 1.0, section 4).
     OpenId,
     /// `GET /.well-known/cxone-configuration?tenantId=…`
     Tenant,

@@ -33,7 +33,7 @@ pub(super) struct Tenancy {
     pub(super) area: String,
 }
 
-/// What an identity token says (OpenID Connect Core 1.0, section 2). It has no `jti`, so it can never be
+/// What an identity token says (`OpenID` Connect Core 1.0, section 2). It has no `jti`, so it can never be
 /// taken for an access token.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Identity<'s> {

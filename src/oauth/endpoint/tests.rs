@@ -36,7 +36,7 @@ fn by_client(client: Credentials) -> Grant {
     Grant::ClientCredentials { client, auth: ClientAuth::Body }
 }
 
-fn client() -> Credentials {
+pub(super) fn client() -> Credentials {
     Credentials::with_secret("my app".to_owned(), Secret::new("s3cret&+%".to_owned()))
 }
 
@@ -60,7 +60,12 @@ async fn fails_with(answer: Vec<u8>) -> Failure {
     fails(&endpoint(&server)).await
 }
 
-fn pairs(form: &[(String, String)]) -> Vec<(&str, &str)> {
+pub(super) fn endpoint_with(server: &Server, grant: Grant) -> Endpoint {
+    let url = format!("http://{}/api/v2/oauth/token", server.address);
+    Endpoint::new(settings(&url), grant, Clock::System).unwrap()
+}
+
+pub(super) fn pairs(form: &[(String, String)]) -> Vec<(&str, &str)> {
     form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
