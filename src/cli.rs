@@ -151,6 +151,7 @@ fn args(entries: &'static [&'static Entry]) -> impl Iterator<Item = Arg> {
 fn help(entry: &Entry) -> String {
     let default = match entry.default {
         Fallback::Required => "[required] ".to_owned(),
+        Fallback::RequiredFor(cases) => format!("[required for {cases}] "),
         Fallback::Described("") => String::new(),
         Fallback::Described(words) => format!("[default: {words}] "),
         Fallback::Value(value) => format!("[default: {value}] "),
@@ -287,5 +288,7 @@ mod tests {
             );
         }
         assert!(help.contains("[default: 10s] [env: CXONE_PROXY_CONNECT_TIMEOUT]"), "{help}");
+        let key = "[required for `password` and `access_key`] [env: CXONE_ACCESS_KEY_ID]";
+        assert!(help.contains(key), "{help}");
     }
 }

@@ -34,6 +34,8 @@ pub struct Entry {
 pub enum Fallback {
     /// It must be set.
     Required,
+    /// It must be set in these cases: in words, in Markdown.
+    RequiredFor(&'static str),
     /// Nothing, or something that follows from elsewhere: in words, in Markdown.
     Described(&'static str),
     /// This value, which is read like any other.

@@ -194,7 +194,7 @@ fn is_service_link(name: &str, value: &OsStr) -> bool {
 pub(super) fn defaults() -> Vec<Found> {
     let written = |entry: &&'static Entry| match entry.default {
         Fallback::Value(text) => Some(Found { entry, source: Source::Default, text: text.to_owned() }),
-        Fallback::Required | Fallback::Described(_) => None,
+        Fallback::Required | Fallback::RequiredFor(_) | Fallback::Described(_) => None,
     };
     options::TABLE.iter().filter_map(written).collect()
 }

@@ -212,7 +212,12 @@ async fn json(key: &Credentials) -> Request {
     let said = KeyInJson { access_key_id: key.id(), access_key_secret: secret.reveal() };
     // Two texts always become JSON, and memory takes whatever is written.
     let _ = serde_json::to_writer(&mut *content, &said);
-    Request { content_type: "application/json", authorization: None, content, secrets: vec![secret] }
+    let quoted = Zeroizing::new(serde_json::to_string(secret.reveal()).unwrap_or_default());
+    let escaped = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default();
+    let escaped = Secret::new(escaped.to_owned());
+    // An answer may quote the request as it came, or say the secret in its own words.
+    let secrets = if escaped == secret { vec![secret] } else { vec![escaped, secret] };
+    Request { content_type: "application/json", authorization: None, content, secrets }
 }
 
 #[cfg(test)]

@@ -95,6 +95,8 @@ async fn all_that_is_secret_is_known_as_such() {
     assert_eq!(texts(&request), ["r=1", "s3cret&+%"]);
     let grant = Grant::AccessKey { key: client("k", "key+secret/=") };
     assert_eq!(texts(&grant.request(Ask::LogIn, None).await), ["key+secret/="]);
+    let odd = Grant::AccessKey { key: client("k", "a\\b\"") };
+    assert_eq!(texts(&odd.request(Ask::LogIn, None).await), ["a\\\\b\\\"", "a\\b\""], "as JSON says it, too");
     assert!(!format!("{grant:?}").contains("secret/="));
 }
 
