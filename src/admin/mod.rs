@@ -47,6 +47,9 @@ pub struct Pages {
     pub started: Now,
 }
 
+/// Where an upstream is at the moment of asking; `None` while that is not known.
+pub type Whereabouts = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// What the pages tell of one profile.
 pub struct ProfilePages {
     /// What people call it.
@@ -58,7 +61,7 @@ pub struct ProfilePages {
     /// How things stand with its token.
     pub tokens: Tokens,
     /// Its upstream.
-    pub base_url: String,
+    pub base_url: Whereabouts,
     /// Its token endpoint. What the query says is not shown.
     pub token_url: String,
 }

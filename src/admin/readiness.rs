@@ -27,7 +27,9 @@ pub(super) async fn judge(pages: &Pages, which: Option<usize>, now: Now) -> Resu
 
 async fn judge_one(pages: &Pages, profile: &ProfilePages, now: Now) -> Result<(), String> {
     // The deadline is now: this is a look, with the reason and its hint.
-    let Err(unavailable) = profile.tokens.valid(&pages.clock, now.steady).await else { return Ok(()) };
+    let Err(unavailable) = profile.tokens.valid(&pages.clock, now.steady).await else {
+        return discovered(profile);
+    };
     let (why, hint) = (&unavailable.why, unavailable.why.hint());
     let name = if pages.named { format!("{}: ", profile.name) } else { String::new() };
     match profile.tokens.snapshot(pages.clock.now()).state {
@@ -37,4 +39,12 @@ async fn judge_one(pages: &Pages, profile: &ProfilePages, now: Now) -> Result<()
             Err(format!("{name}not ready ({}): {why}\nhint: {hint}\n", state.as_str()))
         }
     }
+}
+
+fn discovered(profile: &ProfilePages) -> Result<(), String> {
+    if (profile.base_url)().is_some() {
+        return Ok(());
+    }
+    let what = "not ready (undiscovered): it is not known yet where the tenant's API is";
+    Err(format!("{}: {what}\nhint: see the log for what the discovery said\n", profile.name))
 }

@@ -33,7 +33,7 @@ struct Profile<'a> {
 
 #[derive(Serialize)]
 struct Upstream<'a> {
-    base_url: &'a str,
+    base_url: Option<String>,
     token_url: &'a str,
 }
 
@@ -105,7 +105,7 @@ fn of_profile(profile: &ProfilePages, now: Now) -> Profile<'_> {
 }
 
 fn upstream(profile: &ProfilePages) -> Upstream<'_> {
-    Upstream { base_url: &profile.base_url, token_url: without_query(&profile.token_url) }
+    Upstream { base_url: (profile.base_url)(), token_url: without_query(&profile.token_url) }
 }
 
 fn token(snapshot: Snapshot, now: SystemTime) -> Token {

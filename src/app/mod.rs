@@ -8,20 +8,21 @@ mod service;
 pub mod settings;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use crate::admin::{Admin, Pages, ProfilePages};
+use crate::admin::{Admin, Pages, ProfilePages, Whereabouts};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::discovery::{self, Discoverer, DiscoveryError};
 use crate::metrics::{Shards, TokenCounters};
 use crate::oauth::{self, EndpointError, Tokens};
 use crate::proxy::{Connect, Profile, Proxy, Select, Upstream};
@@ -46,6 +47,9 @@ pub enum StartError {
     /// The token endpoint cannot be asked as configured.
     #[error("the token endpoint cannot be asked as configured")]
     Endpoint(#[from] EndpointError),
+    /// The discovery cannot be asked as configured.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
     /// The machine refuses what every program needs.
     #[error("the program cannot be set up")]
     Machine(#[from] io::Error),
@@ -54,7 +58,7 @@ pub enum StartError {
 impl StartError {
     /// True where the configuration is at fault rather than the machine.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Endpoint(_))
+        matches!(self, Self::Tls(_) | Self::Endpoint(_) | Self::Discovery(_))
     }
 }
 
@@ -87,10 +91,17 @@ struct Blueprint {
     select: Select,
     authority: Option<String>,
     tokens: Tokens,
-    base: Arc<Base>,
+    place: Place,
     connect: Connect,
     rewrites_links: bool,
     shards: Shards,
+}
+
+/// Where a profile's requests go.
+#[derive(Clone)]
+enum Place {
+    Fixed(Arc<Base>),
+    Discovered(watch::Receiver<Option<Arc<Base>>>),
 }
 
 /// What can be had of one set of credentials.
@@ -115,7 +126,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let clock = Clock::System;
     let mut keepers = JoinSet::new();
     let kept = keep_all(config, &clock, &admin_drain, &mut keepers)?;
-    let blueprints = blueprints(config, &listeners, &kept, cores)?;
+    let blueprints = blueprints(config, &listeners, &kept, &mut keepers, cores)?;
     let shards: Shards = blueprints.iter().flat_map(|blueprint| blueprint.shards.iter().cloned()).collect();
     let connections = blueprints.first().map(|first| first.shards.clone()).unwrap_or_default();
     let settings = settings::proxy(config, &bound);
@@ -160,7 +171,7 @@ fn tell(config: &Config, bound: &[Bound], admin: Option<&Bound>) {
     tracing::info!(
         proxy = bound.first().map(tracing::field::display),
         admin = admin.map(tracing::field::display),
-        upstream = %config.upstream.base_url,
+        upstream = config.upstream.discovery.is_none().then(|| config.upstream.base_url.to_string()),
         profile_listeners = (!own.is_empty()).then_some(own),
         "listening"
     );
@@ -214,17 +225,18 @@ fn blueprints(
     config: &Config,
     listeners: &[(Option<usize>, Listener)],
     kept: &[Arc<Kept>],
+    tasks: &mut JoinSet<()>,
     cores: usize,
 ) -> Result<Vec<Blueprint>, StartError> {
-    let made = config.profiles.iter().zip(kept).enumerate().map(|(place, (profile, kept))| {
-        let own = listeners.iter().position(|(owner, _)| *owner == Some(place));
+    let made = config.profiles.iter().zip(kept).enumerate().map(|(index, (profile, kept))| {
+        let own = listeners.iter().position(|(owner, _)| *owner == Some(index));
         let bound = own.and_then(|own| listeners.get(own)).map(|(_, listener)| &listener.bound);
         Ok(Blueprint {
             name: profile.name.as_str().into(),
             select: settings::select(&profile.select, own),
             authority: bound.map(settings::authority),
             tokens: kept.tokens.clone(),
-            base: settings::base(&profile.upstream.base_url),
+            place: place(profile, kept, config, tasks)?,
             connect: settings::connect(&profile.upstream, &config.forward_proxy)?,
             rewrites_links: profile.rewrite_json_links,
             shards: Shards::new(cores),
@@ -233,7 +245,35 @@ fn blueprints(
     made.collect()
 }
 
+/// Where a profile's requests go; where that is to be found out, the task that does so starts here.
+fn place(
+    profile: &config::Profile,
+    kept: &Kept,
+    config: &Config,
+    tasks: &mut JoinSet<()>,
+) -> Result<Place, StartError> {
+    let Some(discovery) = settings::discovery(&profile.upstream, &config.forward_proxy)? else {
+        return Ok(Place::Fixed(settings::base(&profile.upstream.base_url)));
+    };
+    let discoverer = Discoverer::new(discovery)?;
+    let (publish, found) = watch::channel(None);
+    let tokens = kept.tokens.clone();
+    let span = tracing::info_span!("discovery", profile = profile.name);
+    let keep = discovery::keep(discoverer, tokens, Clock::System, settings::base_of, publish);
+    tasks.spawn(keep.instrument(span));
+    Ok(Place::Discovered(found))
+}
+
 impl Blueprint {
+    /// What is shown of where its requests go, at the moment of asking.
+    fn whereabouts(&self) -> Whereabouts {
+        let place = self.place.clone();
+        Arc::new(move || match &place {
+            Place::Fixed(base) => Some(base.to_string()),
+            Place::Discovered(found) => found.borrow().as_ref().map(ToString::to_string),
+        })
+    }
+
     /// The profile for one core.
     fn on(&self, core: usize) -> Result<Profile, StartError> {
         Ok(Profile {
@@ -241,7 +281,14 @@ impl Blueprint {
             select: self.select.clone(),
             authority: self.authority.clone(),
             tokens: self.tokens.clone(),
-            upstream: Upstream::Fixed(self.base.clone(), (self.connect)(self.base.clone())?),
+            upstream: match &self.place {
+                Place::Fixed(base) => Upstream::Fixed(base.clone(), (self.connect)(base.clone())?),
+                Place::Discovered(found) => Upstream::Discovered {
+                    found: found.clone(),
+                    connect: self.connect.clone(),
+                    made: Mutex::default(),
+                },
+            },
             rewrites_links: self.rewrites_links,
             shard: self.shards.iter().nth(core).cloned().unwrap_or_default(),
         })
@@ -260,7 +307,7 @@ fn pages(config: &Config, blueprints: &[Blueprint], kept: &[Arc<Kept>], clock: C
         shards: blueprint.shards.clone(),
         token_counters: (profile.credentials == place).then(|| kept.counters.clone()),
         tokens: kept.tokens.clone(),
-        base_url: profile.upstream.base_url.to_string(),
+        base_url: blueprint.whereabouts(),
         token_url: profile.oauth.token_endpoint(),
     });
     Pages {

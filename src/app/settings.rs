@@ -9,6 +9,7 @@ use crate::config::{
     self, AllowedHosts, BaseUrl, Config, ForwardProxy, Listen, OAuth, Scheme, SecretSource, Selector,
     Upstream, Via,
 };
+use crate::discovery;
 use crate::oauth::{self, ClientAuth, Credentials, Grant};
 use crate::proxy::retry::Rules;
 use crate::proxy::{self, Connect, Select, fields, guard};
@@ -83,6 +84,33 @@ fn url_of(base: &Base) -> Option<Url> {
     Url::parse(&format!("{scheme}://{}/", base.authority)).ok()
 }
 
+/// How a profile's upstream is found, where it is to be.
+pub(super) fn discovery(
+    upstream: &Upstream,
+    forward: &ForwardProxy,
+) -> Result<Option<discovery::Settings>, TlsError> {
+    let Some(wanted) = &upstream.discovery else { return Ok(None) };
+    Ok(Some(discovery::Settings {
+        url: wanted.url.clone(),
+        interval: wanted.interval,
+        tls: tls::client_config(upstream.ca_file.as_deref())?,
+        forward_proxy: forward.toward(&wanted.url).cloned(),
+    }))
+}
+
+/// A discovered base URL, taken apart.
+pub(super) fn base_of(url: &Url) -> Base {
+    let host = url.host_str().unwrap_or_default();
+    let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    Base {
+        secure: url.scheme() == "https",
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port: url.port_or_known_default().unwrap_or(443),
+        authority,
+        prefix: url.path().strip_suffix('/').unwrap_or(url.path()).as_bytes().to_vec(),
+    }
+}
+
 /// A base URL, taken apart.
 pub(super) fn base(base_url: &BaseUrl) -> Arc<Base> {
     Arc::new(Base {
@@ -129,7 +157,8 @@ pub(super) fn authority(bound: &Bound) -> String {
 }
 
 fn guard(config: &Config, bound: &[Bound]) -> guard::Settings {
-    let upstreams = config.profiles.iter().map(|profile| {
+    let fixed = config.profiles.iter().filter(|profile| profile.upstream.discovery.is_none());
+    let upstreams = fixed.map(|profile| {
         let base = base(&profile.upstream.base_url);
         (base.secure, base.host.clone(), base.port)
     });

@@ -3,18 +3,18 @@
 //! Here stands what no single value can know: which of two options counts, what follows from another, and
 //! what contradicts it.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use super::{
-    Config, ConfigError, ForwardProxy, Guard, Limits, Listen, Loaded, Profile, Retry, Selector, Upstream,
-    Via,
+    Config, ConfigError, Discovery, ForwardProxy, Guard, Limits, Listen, Loaded, OAuth, Retry, Upstream, Via,
     address::listen_or_off,
     faults::Fault,
+    file::ProfileTable,
     grant,
     judge::{Faulty, Judge},
-    options as o,
+    options as o, profiles,
     sources::{Layers, Source},
-    urls::BaseUrl,
+    urls::{self, BaseUrl},
     values::{self, AllowedHosts, Unfit},
 };
 use crate::log;
@@ -23,12 +23,16 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 /// Builds the whole configuration; `faults` are those of reading the sources.
 pub(super) fn config(
     layers: &Layers,
+    tables: &[ProfileTable],
     faults: Vec<Fault>,
     forward_proxy: ForwardProxy,
     no_color: bool,
 ) -> Result<Loaded, ConfigError> {
     let mut judge = Judge { layers, faults, warnings: Vec::new() };
-    let built = parts(&mut judge, forward_proxy, no_color);
+    let built = parts(&mut judge, tables, forward_proxy, no_color);
+    // What all profiles inherit is judged with each of them.
+    let mut told = BTreeSet::new();
+    judge.faults.retain(|fault| told.insert(fault.to_string()));
     match built {
         Ok(config) if judge.faults.is_empty() => Ok(Loaded { config, warnings: judge.warnings }),
         Ok(_) | Err(Faulty) => Err(ConfigError { faults: judge.faults }),
@@ -59,11 +63,18 @@ pub(super) fn admin_alone(layers: &Layers, faults: Vec<Fault>) -> Result<Option<
 
 // In this and every part below, all values are judged before the first `?`: the operator learns of every
 // fault at once.
-fn parts(judge: &mut Judge<'_>, forward_proxy: ForwardProxy, no_color: bool) -> Result<Config, Faulty> {
-    let upstream = upstream(judge);
-    let oauth = grant::oauth(judge, upstream.as_ref().ok().map(|upstream| &upstream.base_url));
+fn parts(
+    judge: &mut Judge<'_>,
+    tables: &[ProfileTable],
+    forward_proxy: ForwardProxy,
+    no_color: bool,
+) -> Result<Config, Faulty> {
+    let profiles = profiles::profiles(judge, tables);
     let guard = guard(judge);
     let listeners = listeners(judge, guard.as_ref().ok());
+    if let (Ok(profiles), Ok((listen, admin))) = (&profiles, &listeners) {
+        profiles::listeners(judge, tables, profiles, guard.as_ref().ok(), [Some(listen), admin.as_ref()]);
+    }
     let vias = [("response", Via::Response), ("both", Via::Both), ("off", Via::Off)];
     let via = judge.value(&o::VIA, |text| values::one_of(text, &vias));
     let retry = retry(judge);
@@ -71,18 +82,13 @@ fn parts(judge: &mut Judge<'_>, forward_proxy: ForwardProxy, no_color: bool) -> 
     let drain_timeout = judge.duration(&o::DRAIN_TIMEOUT);
     let log = log_settings(judge, no_color);
     let (listen, admin) = listeners?;
-    let (upstream, oauth) = (upstream?, oauth?);
+    let profiles = profiles?;
+    let first = profiles.first().ok_or(Faulty)?;
+    let (upstream, oauth) = (first.upstream.clone(), first.oauth.clone());
     Ok(Config {
         listen,
         admin,
-        profiles: vec![Profile {
-            name: "default".to_owned(),
-            select: Selector::default(),
-            upstream: upstream.clone(),
-            oauth: oauth.clone(),
-            credentials: 0,
-            rewrite_json_links: false,
-        }],
+        profiles,
         upstream,
         oauth,
         guard: guard?,
@@ -95,13 +101,22 @@ fn parts(judge: &mut Judge<'_>, forward_proxy: ForwardProxy, no_color: bool) -> 
     })
 }
 
+/// Where requests go, and as whom.
+pub(super) fn way(judge: &mut Judge<'_>) -> Result<(Upstream, OAuth), Faulty> {
+    let upstream = upstream(judge);
+    let oauth = grant::oauth(judge, upstream.as_ref().ok().map(|upstream| &upstream.base_url));
+    Ok((upstream?, oauth?))
+}
+
 fn upstream(judge: &mut Judge<'_>) -> Result<Upstream, Faulty> {
     let base_url = base_url(judge);
+    let discovery = discovery(judge);
     let ca_file = judge.optional(&o::CA_FILE, ca_file);
     let connect_timeout = judge.duration(&o::CONNECT_TIMEOUT);
     let response_timeout = judge.duration_or_off(&o::RESPONSE_TIMEOUT);
     Ok(Upstream {
         base_url: base_url?,
+        discovery: discovery?,
         ca_file: ca_file?,
         connect_timeout: connect_timeout?,
         response_timeout: response_timeout?,
@@ -120,6 +135,22 @@ fn base_url(judge: &mut Judge<'_>) -> Result<BaseUrl, Faulty> {
     judge.faults.extend(faults);
     let is_given = strongest.is_some_and(|found| *found.entry == o::BASE_URL);
     if is_given && let Some(given) = given? { Ok(given) } else { of_region }
+}
+
+/// Whether and how the API is found; an explicit base URL excludes it, and the stronger source wins.
+fn discovery(judge: &mut Judge<'_>) -> Result<Option<Discovery>, Faulty> {
+    let discover =
+        judge.value(&o::DISCOVER, |text| values::one_of(text, &[("true", true), ("false", false)]));
+    let url = judge.value(&o::DISCOVERY_URL, urls::token_url);
+    let interval = judge.duration(&o::DISCOVER_INTERVAL);
+    let discover = discover?;
+    if !discover {
+        return Ok(None);
+    }
+    let (strongest, faults) = judge.layers.stronger_of(&o::DISCOVER, &o::BASE_URL);
+    judge.faults.extend(faults);
+    let by_discovery = strongest.is_some_and(|found| *found.entry == o::DISCOVER);
+    Ok(if by_discovery { Some(Discovery { url: url?, interval: interval? }) } else { None })
 }
 
 /// Checks that the bundle can be used; whoever uses it reads it again.

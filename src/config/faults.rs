@@ -144,6 +144,16 @@ pub enum Fault {
         /// What the parser says; never a piece of the file, which may hold a secret.
         reason: String,
     },
+    /// A `[[profile]]` that cannot be used as it is.
+    #[error("{key} in {origin}: {reason}")]
+    Profile {
+        /// The dotted key.
+        key: String,
+        /// Where it stands.
+        origin: Source,
+        /// What is wrong, and what would be accepted.
+        reason: String,
+    },
     /// A listener that other machines can reach, and nobody said by what name.
     #[error(
         "{name} from {origin}: `{address}` can be reached from other machines, which would lend everyone there your credentials; accepted: a loopback address or `unix:PATH`, or set guard.allowed_hosts (CXONE_PROXY_ALLOWED_HOSTS, --allowed-hosts) to the names under which clients call it"
@@ -254,6 +264,7 @@ pub(super) fn quoted(entry: &Entry, text: &str) -> Option<String> {
         | Form::List
         | Form::Words
         | Form::OneOf(_)
+        | Form::Switch
         | Form::Duration { .. }
         | Form::Size { .. }
         | Form::Count { .. } => text.to_owned(),

@@ -12,6 +12,7 @@ mod forward_proxy;
 mod grant;
 mod judge;
 pub mod options;
+mod profiles;
 mod reference;
 mod sources;
 mod spelling;
@@ -101,8 +102,10 @@ pub struct Selector {
 /// Where requests go.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// Its origin and path prefix.
+    /// Its origin and path prefix, unless they are to be discovered.
     pub base_url: BaseUrl,
+    /// How the tenant's API is found; then `base_url` only says where the default token endpoint is.
+    pub discovery: Option<Discovery>,
     /// PEM bundle trusted beyond the platform's roots; it was readable and held a certificate at start.
     pub ca_file: Option<PathBuf>,
     /// For name resolution, connection and TLS together.
@@ -111,8 +114,17 @@ pub struct Upstream {
     pub response_timeout: Option<Duration>,
 }
 
+/// How the tenant's API is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// Who knows.
+    pub url: Url,
+    /// How often it is asked.
+    pub interval: Duration,
+}
+
 /// As whom requests go upstream.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OAuth {
     /// The way to log in, with its credentials.
     pub grant: Grant,
@@ -134,7 +146,7 @@ impl OAuth {
 }
 
 /// A way to log in, with the credentials that it needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {
     /// An OAuth client for itself (RFC 6749, 4.4).
     ClientCredentials {
@@ -187,7 +199,7 @@ impl Grant {
 }
 
 /// An identifier and its secret: a client's (RFC 6749, 2.2 and 2.3) or an access key's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     /// The identifier. Not secret.
     pub id: String,
@@ -207,7 +219,7 @@ pub enum ClientAuth {
 }
 
 /// Where a secret comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
     /// It was given.
     Value(Secret),
@@ -298,21 +310,19 @@ impl fmt::Display for Warning {
 /// every fault there is, not the first alone.
 pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigError> {
     let mut faults = Vec::new();
-    let layers = Layers([
-        flags.read(&mut faults),
-        environment.read(&mut faults),
-        read_file(flags, environment, &mut faults),
-        sources::defaults(),
-    ]);
+    let mut levels = vec![flags.read(&mut faults), environment.read(&mut faults)];
+    let file::Said { found, profiles } = read_file(flags, environment, &mut faults);
+    levels.extend([found, sources::defaults()]);
+    let layers = Layers(levels);
     let forward_proxy = ForwardProxy::read(environment, &mut faults);
-    build::config(&layers, faults, forward_proxy, no_color(environment))
+    build::config(&layers, &profiles, faults, forward_proxy, no_color(environment))
 }
 
 /// What is logged and how, for commands that need no upstream: all the rest is neither read nor judged.
 pub fn load_log(flags: &Flags, environment: &Environment) -> Result<log::Settings, ConfigError> {
     let names = [options::LOG.variable, options::LOG_FORMAT.variable];
     let mut faults = Vec::new();
-    let layers = Layers([
+    let layers = Layers(vec![
         flags.read(&mut faults),
         environment.only(&names).read(&mut faults),
         Vec::new(),
@@ -325,10 +335,10 @@ pub fn load_log(flags: &Flags, environment: &Environment) -> Result<log::Setting
 /// as a whole, yet of its values, as of the environment's, this one alone is judged.
 pub fn load_admin(flags: &Flags, environment: &Environment) -> Result<Option<Listen>, ConfigError> {
     let mut faults = Vec::new();
-    let layers = Layers([
+    let layers = Layers(vec![
         flags.read(&mut faults),
         environment.only(&[options::ADMIN_LISTEN.variable]).read(&mut faults),
-        read_file(flags, environment, &mut faults),
+        read_file(flags, environment, &mut faults).found,
         sources::defaults(),
     ]);
     build::admin_alone(&layers, faults)
@@ -339,20 +349,20 @@ fn no_color(environment: &Environment) -> bool {
     environment.value("NO_COLOR").is_some()
 }
 
-fn read_file(flags: &Flags, environment: &Environment, faults: &mut Vec<Fault>) -> Vec<sources::Found> {
+fn read_file(flags: &Flags, environment: &Environment, faults: &mut Vec<Fault>) -> file::Said {
     let by_flag = flags.config.as_deref().map(|path| (path, Source::Flag("config")));
     let by_variable = || environment.value(CONFIG_VARIABLE).map(|p| (p, Source::Variable(CONFIG_VARIABLE)));
-    let Some((path, origin)) = by_flag.or_else(by_variable) else { return Vec::new() };
+    let Some((path, origin)) = by_flag.or_else(by_variable) else { return file::Said::default() };
     read_named(path, origin, faults)
 }
 
-fn read_named(path: &OsStr, origin: Source, faults: &mut Vec<Fault>) -> Vec<sources::Found> {
+fn read_named(path: &OsStr, origin: Source, faults: &mut Vec<Fault>) -> file::Said {
     let path = Path::new(path);
     match std::fs::read_to_string(path) {
         Ok(text) => file::read(path, &text, faults),
         Err(error) => {
             faults.push(Fault::Unreadable { path: path.to_owned(), origin, error });
-            Vec::new()
+            file::Said::default()
         }
     }
 }

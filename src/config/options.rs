@@ -59,6 +59,8 @@ pub enum Form {
     Words,
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// `true` or `false`.
+    Switch,
     /// A duration of at least this much.
     Duration {
         /// The shortest that makes sense.
@@ -114,6 +116,7 @@ impl Entry {
             Form::List => "LIST",
             Form::Words => "WORDS",
             Form::OneOf(_) => "WORD",
+            Form::Switch => "true|false",
             Form::Duration { .. } => "DURATION",
             Form::Size { .. } => "SIZE",
             Form::Count { .. } => "COUNT",

@@ -46,6 +46,7 @@ impl fmt::Display for Source {
 }
 
 /// One value as it was found. No `Debug`: it may be the secret.
+#[derive(Clone)]
 pub(super) struct Found {
     /// The option that it sets.
     pub(super) entry: &'static Entry,
@@ -56,7 +57,8 @@ pub(super) struct Found {
 }
 
 /// All values, grouped by kind of source, strongest first.
-pub(super) struct Layers(pub(super) [Vec<Found>; 4]);
+#[derive(Clone)]
+pub(super) struct Layers(pub(super) Vec<Vec<Found>>);
 
 impl Layers {
     /// Every value of an option, strongest first.

@@ -17,6 +17,7 @@ mod pool;
 pub mod tls;
 mod upload;
 
+use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -61,6 +62,14 @@ pub struct Base {
     pub authority: String,
     /// The path without its trailing slash.
     pub prefix: Vec<u8>,
+}
+
+/// As people write it.
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, String::from_utf8_lossy(&self.prefix))
+    }
 }
 
 /// A request as the transport needs to see it. Written anew for every attempt.

@@ -102,7 +102,7 @@ impl Stage {
                 shards: shards.clone(),
                 token_counters: Some(token_counters),
                 tokens: tokens.clone(),
-                base_url: "https://api.example/v".to_owned(),
+                base_url: Arc::new(|| Some("https://api.example/v".to_owned())),
                 token_url: "https://auth.example/token?key=s3cret".to_owned(),
             }],
             named: false,

@@ -55,6 +55,36 @@ options! {
         accepts: "the path of a readable PEM file that holds at least one certificate",
         meaning: "PEM bundle trusted in addition to the platform's roots, for the API and the token endpoint",
     };
+    /// Whether the upstream is looked up.
+    DISCOVER = Entry {
+        variable: "CXONE_DISCOVER",
+        file_key: Some("upstream.discover"),
+        flag: Some("discover"),
+        default: Fallback::Value("false"),
+        form: Form::Switch,
+        accepts: "`true` or `false`",
+        meaning: "`true` asks CXone where the tenant's API is, after each start and on a schedule, and goes there; excludes `base_url`",
+    };
+    /// Who knows where the upstream is.
+    DISCOVERY_URL = Entry {
+        variable: "CXONE_DISCOVERY_URL",
+        file_key: Some("upstream.discovery_url"),
+        flag: Some("discovery-url"),
+        default: Fallback::Value("https://cxone.niceincontact.com/.well-known/cxone-configuration"),
+        form: Form::Url,
+        accepts: "`https://HOST/PATH` without user information and fragment; plain `http://` for a loopback host only",
+        meaning: "whom `discover` asks, with `tenantId` added as a query; same rule for plain `http`",
+    };
+    /// How often the upstream is looked up.
+    DISCOVER_INTERVAL = Entry {
+        variable: "CXONE_PROXY_DISCOVER_INTERVAL",
+        file_key: Some("upstream.discover_interval"),
+        flag: Some("discover-interval"),
+        default: Fallback::Value("5m"),
+        form: Form::Duration { least: Duration::from_secs(1) },
+        accepts: "an integer with `s`, `m` or `h`, such as `5m`, at least `1s` and at most `8760h`",
+        meaning: "how often `discover` asks again: tenants fail over to other areas",
+    };
     /// Time to reach the upstream.
     CONNECT_TIMEOUT = Entry {
         variable: "CXONE_PROXY_CONNECT_TIMEOUT",

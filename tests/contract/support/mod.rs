@@ -17,7 +17,7 @@ pub(crate) use http2::{Http2, whole};
 pub(crate) use http2_upstream::Http2Upstream;
 pub(crate) use message::{Message, get, request};
 pub(crate) use process::{Launch, Process};
-pub(crate) use stage::{CLIENT_SECRET, Stage, serve};
+pub(crate) use stage::{CLIENT_ID, CLIENT_SECRET, Stage, serve};
 pub(crate) use tunnels::Tunnels;
 pub(crate) use upstream::Upstream;
 pub(crate) use wire::{Cut, Wire};

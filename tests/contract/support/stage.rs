@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::{Http2, Launch, Message, Process, Wire, eventually, get};
 
 /// The credentials that a region knows by default.
-const CLIENT_ID: &str = "demo-client";
+pub(crate) const CLIENT_ID: &str = "demo-client";
 /// Goes with the client identifier.
 pub(crate) const CLIENT_SECRET: &str = "demo-secret";
 
@@ -84,6 +84,11 @@ impl Stage {
     /// A GET on a connection of its own.
     pub(crate) async fn get(&self, target: &str) -> Message {
         self.ask(get(target)).await
+    }
+
+    /// A GET of an admin page.
+    pub(crate) async fn admin(&self, path: &str) -> Message {
+        Wire::to(self.proxy.admin_address()).await.ask(get(path)).await
     }
 }
 
