@@ -2,8 +2,8 @@
 //! cannot grow unnoticed. Client and upstream have threads of their own, which do not count.
 //!
 //! The bounds are what was measured, with no room to spare: whoever needs an allocation more says
-//! so here. Of those over TLS, two to three are rustls's own, which keeps each record that it seals
-//! in a vector.
+//! so here. Over TLS two more come from rustls, which seals each record into a vector of its own; a
+//! request's content adds the one that remembers it for a resend.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails the test")]
 
