@@ -114,6 +114,8 @@ class Children:
 
     def __init__(self, directory):
         self.directory = Path(directory)
+        # nginx's workers are nobody, and write long answers to files in there.
+        self.directory.chmod(0o755)
         self.running = []
 
     def __enter__(self):
