@@ -1,5 +1,7 @@
 //! What the upstream says, ready to be written.
 
+use std::time::Duration;
+
 use memchr::memmem::Finder;
 
 /// The only token that it gives out and accepts.
@@ -26,6 +28,8 @@ pub(crate) enum Asked {
     Bytes(u64),
     /// 1 KiB after a second.
     Slow,
+    /// 1 KiB after so short a while that the proxy has just gone to sleep.
+    Soon,
 }
 
 impl Asked {
@@ -37,8 +41,22 @@ impl Asked {
             b"/1k" => Self::Kilobyte,
             b"/1m" => Self::Megabyte,
             b"/slow" => Self::Slow,
+            b"/soon" => Self::Soon,
             [b'/', b'b', b'/', digits @ ..] => Self::Bytes(decimal(digits)),
             _ => Self::Little,
+        }
+    }
+}
+
+impl Asked {
+    /// How long the answer is held back.
+    pub(crate) fn delay(self) -> Option<Duration> {
+        match self {
+            Self::Slow => Some(Duration::from_secs(1)),
+            Self::Soon => Some(Duration::from_millis(2)),
+            Self::Token | Self::Refused | Self::Little | Self::Kilobyte | Self::Megabyte | Self::Bytes(_) => {
+                None
+            }
         }
     }
 }
@@ -85,7 +103,7 @@ impl Answers {
             Asked::Token => &self.token,
             Asked::Refused => &self.refused,
             Asked::Little | Asked::Bytes(_) => &self.little,
-            Asked::Kilobyte | Asked::Slow => &self.kilobyte,
+            Asked::Kilobyte | Asked::Slow | Asked::Soon => &self.kilobyte,
             Asked::Megabyte => &self.megabyte,
         }
     }

@@ -4,16 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::answers::{Answers, Asked, PIECE, decimal, head};
-
-/// How long `/slow` takes.
-pub(crate) const SLOW: Duration = Duration::from_secs(1);
 
 /// An upstream on a free loopback port and a thread of its own, for as long as the process lives.
 pub(crate) fn start() -> io::Result<SocketAddr> {
@@ -104,8 +100,8 @@ async fn skip<S: AsyncRead + Unpin>(
 }
 
 async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, asked: Asked, answers: &Answers) -> io::Result<()> {
-    if asked == Asked::Slow {
-        tokio::time::sleep(SLOW).await;
+    if let Some(delay) = asked.delay() {
+        tokio::time::sleep(delay).await;
     }
     if let Asked::Bytes(mut left) = asked {
         stream.write_all(head("200 OK", left).as_bytes()).await?;

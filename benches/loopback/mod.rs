@@ -3,7 +3,7 @@
 //! the work fails the measurement; it is the token endpoint as well.
 //!
 //! Answers: `/1k` 1 KiB of JSON, `/1m` 1 MiB, `/b/N` N bytes, `/slow` 1 KiB after one second,
-//! everything else 2 bytes.
+//! `/soon` after two milliseconds, everything else 2 bytes.
 
 #![allow(dead_code, reason = "every bench takes the parts that it needs")]
 

@@ -104,8 +104,8 @@ async fn answer(
     while let Some(piece) = content.data().await {
         content.flow_control().release_capacity(piece?.len())?;
     }
-    if asked == Asked::Slow {
-        tokio::time::sleep(http1::SLOW).await;
+    if let Some(delay) = asked.delay() {
+        tokio::time::sleep(delay).await;
     }
     let ready = &answers.to(asked).content;
     let length = if let Asked::Bytes(length) = asked { length } else { ready.len() as u64 };
