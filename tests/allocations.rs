@@ -1,0 +1,185 @@
+//! What one exchange allocates, counted on the proxy's own thread through real sockets, so that it
+//! cannot grow unnoticed. Client and upstream have threads of their own, which do not count.
+//!
+//! The bounds are what was measured, with no room to spare: whoever needs an allocation more says
+//! so here. Over TLS two more come from rustls, which seals each record into a vector of its own; a
+//! request's content adds the one that remembers it for a resend.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails the test")]
+
+#[path = "../benches/loopback/mod.rs"]
+mod loopback;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::mpsc;
+use std::thread;
+
+use cxone_proxy::clock::Clock;
+use cxone_proxy::config::{Config, Scheme};
+use cxone_proxy::metrics::Shards;
+use cxone_proxy::proxy::{self, Base, Proxy, fields, guard, retry};
+use cxone_proxy::server::{self, Bound};
+use cxone_proxy::transport::{self, Transport, tls};
+use tokio::sync::oneshot;
+
+use loopback::client::{Client, GET};
+use loopback::{http1, proxied, tokens};
+
+const WARM_UP: usize = 200;
+const EXCHANGES: usize = 1000;
+
+/// Allocations and bytes of one exchange.
+#[derive(Debug)]
+struct Cost {
+    allocations: f64,
+    bytes: f64,
+}
+
+impl Cost {
+    /// A fraction more is what happens once in a while: the sweep of the pool, a timer.
+    #[track_caller]
+    fn is_at_most(&self, allocations: u32, bytes: u32) {
+        let (allocations, bytes) = (f64::from(allocations), f64::from(bytes));
+        assert!(
+            self.allocations < allocations + 0.1 && self.bytes < bytes + 50.0,
+            "one exchange makes {} allocations (at most {allocations}) of {} bytes (at most {bytes})",
+            self.allocations,
+            self.bytes
+        );
+    }
+}
+
+#[test]
+fn a_get_over_plain_http() {
+    let upstream = http1::start().unwrap();
+    let cost = cost(&format!("http://{upstream}"), None, GET.to_vec());
+    cost.is_at_most(3, 26);
+}
+
+#[test]
+fn a_get_over_tls() {
+    let cost = cost_over_tls(GET.to_vec());
+    cost.is_at_most(5, 1536);
+}
+
+#[test]
+fn a_post_over_tls() {
+    let mut request = b"POST /1k HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+        Content-Length: 1024\r\n\r\n"
+        .to_vec();
+    request.resize(request.len() + 1024, b'x');
+    let cost = cost_over_tls(request);
+    cost.is_at_most(6, 3566);
+}
+
+fn cost_over_tls(request: Vec<u8>) -> Cost {
+    let (upstream, ca_pem) = loopback::tls::start().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let ca_file = directory.path().join("ca.pem");
+    std::fs::write(&ca_file, ca_pem).unwrap();
+    cost(&format!("https://localhost:{}", upstream.port()), Some(&ca_file), request)
+}
+
+/// Runs the proxy on this thread, with everything on that it has by default.
+fn cost(base_url: &str, ca_file: Option<&Path>, request: Vec<u8>) -> Cost {
+    let config = proxied::configuration(base_url, ca_file).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = server::bind(&server::Listen::Tcp(([127, 0, 0, 1], 0).into())).unwrap();
+    let Bound::Tcp(address) = listener.bound else { panic!("a port was asked for") };
+    let shards = Shards::new(1);
+    let (_drainer, drain) = server::drain();
+    let worker = server::workers(listener, &shards, limits(&config), &drain).pop().unwrap();
+    let proxy = runtime.block_on(proxy(&config, address, &shards));
+    let sweeping = proxy.clone();
+    let mut serving = pin!(worker.run(proxy, move || sweeping.sweep()));
+    let (warm, mut is_warm) = oneshot::channel();
+    let (go, may_go) = mpsc::channel();
+    let (done, mut is_done) = oneshot::channel();
+    let client = thread::spawn(move || {
+        let mut client = Client::new(address).unwrap();
+        let mut ask = |times| {
+            for _ in 0..times {
+                client.send(&request).unwrap();
+                client.receive().unwrap();
+            }
+        };
+        ask(WARM_UP);
+        warm.send(()).unwrap();
+        may_go.recv().unwrap();
+        ask(EXCHANGES);
+        done.send(()).unwrap();
+    });
+    let mut serve_until = |signal: &mut oneshot::Receiver<()>| {
+        runtime.block_on(async {
+            tokio::select! {
+                ended = &mut serving => panic!("the worker has ended: {ended:?}"),
+                signalled = signal => signalled.expect("the client got every answer"),
+            }
+        });
+    };
+    serve_until(&mut is_warm);
+    go.send(()).unwrap();
+    let counted = allocation_counter::measure(|| serve_until(&mut is_done));
+    client.join().unwrap();
+    Cost { allocations: each(counted.count_total), bytes: each(counted.bytes_total) }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts of a short run")]
+fn each(total: u64) -> f64 {
+    total as f64 / EXCHANGES as f64
+}
+
+async fn proxy(config: &Config, listen: SocketAddr, shards: &Shards) -> Proxy {
+    let clock = Clock::System;
+    let tokens = tokens::at_hand(&clock).await.unwrap();
+    let transport = Transport::new(transport_settings(config)).unwrap();
+    let shard = shards.iter().next().unwrap().clone();
+    Proxy::new(proxy_settings(config, listen), tokens, transport, clock, shard, shards.clone())
+}
+
+fn limits(config: &Config) -> server::Limits {
+    server::Limits {
+        header_size: config.limits.header_size,
+        header_timeout: config.limits.header_timeout,
+        idle_timeout: config.limits.idle_timeout,
+    }
+}
+
+fn transport_settings(config: &Config) -> transport::Settings {
+    let base_url = &config.upstream.base_url;
+    transport::Settings {
+        secure: base_url.scheme == Scheme::Https,
+        host: base_url.bare_host(),
+        port: base_url.port,
+        authority: base_url.authority(),
+        connect_timeout: config.upstream.connect_timeout,
+        response_timeout: config.upstream.response_timeout,
+        tls: tls::client_config(config.upstream.ca_file.as_deref()).unwrap(),
+        forward_proxy: None,
+    }
+}
+
+fn proxy_settings(config: &Config, listen: SocketAddr) -> proxy::Settings {
+    let base_url = &config.upstream.base_url;
+    let (secure, host, port) = (base_url.scheme == Scheme::Https, base_url.bare_host(), base_url.port);
+    proxy::Settings {
+        guard: guard::Settings {
+            hosts: guard::AllowedHosts::Names(Vec::new()),
+            origins: Vec::new(),
+            listen: Some(listen.ip()),
+            upstream: Some((secure, host.clone(), port)),
+        },
+        base: Base { secure, host, port, prefix: Vec::new() },
+        via: fields::Via::Response,
+        rules: retry::Rules {
+            rate_limit_retries: config.retry.rate_limit_retries,
+            max_wait: config.retry.max_wait,
+        },
+        replay_buffer: config.retry.replay_buffer,
+        in_flight: config.limits.in_flight,
+        loop_member: format!("{}-0123456789abcdef", fields::PSEUDONYM),
+        listen_authority: listen.to_string(),
+    }
+}
