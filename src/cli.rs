@@ -20,7 +20,10 @@ use crate::{
 
 /// The options of `demo`: its upstream and credentials are its own.
 static DEMO_OPTIONS: &[&Entry] =
-    &[&options::LISTEN, &options::ADMIN_LISTEN, &options::LOG, &options::LOG_FORMAT];
+    &[&options::LISTEN, &options::ADMIN_LISTEN, &options::GRANT, &options::LOG, &options::LOG_FORMAT];
+
+/// The option of `ready`: whom to ask.
+static READY_OPTIONS: &[&Entry] = &[&options::ADMIN_LISTEN];
 
 /// The options of `simulate` that it shares with the proxy.
 static SIMULATE_OPTIONS: &[&Entry] = &[&options::LOG, &options::LOG_FORMAT];
@@ -33,19 +36,22 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, B
     let mut command = command();
     // The simulated region's secret is made up for tests, so `simulate` has a flag for it.
     let simulates = arguments.get(1).is_some_and(|command| command == "simulate");
-    if !simulates && arguments.iter().any(|argument| is_secret_flag(argument)) {
-        return Err(Box::new(command.error(
-            ErrorKind::UnknownArgument,
-            "there is no flag for the client secret, since every user of the machine can see the arguments of \
-             its processes: set the environment variable CXONE_CLIENT_SECRET, or name a file that holds it by \
-             --client-secret-file or CXONE_CLIENT_SECRET_FILE",
-        )));
+    if !simulates && let Some((secret, file)) = arguments.iter().find_map(|argument| secret_flag(argument)) {
+        let message = format!(
+            "there is no flag for a secret, since every user of the machine can see the arguments of its \
+             processes: set the environment variable {}, or name a file that holds it by --{} or {}",
+            secret.variable,
+            file.flag.unwrap_or_default(),
+            file.variable
+        );
+        return Err(Box::new(command.error(ErrorKind::UnknownArgument, message)));
     }
     let matches = command.try_get_matches_from_mut(arguments)?;
     match matches.subcommand() {
         Some(("serve", given)) => Ok(Command::Serve(flags(given, options::TABLE))),
         Some(("check", given)) => Ok(Command::Check(flags(given, options::TABLE))),
         Some(("token", given)) => Ok(Command::Token(flags(given, options::TABLE))),
+        Some(("ready", given)) => Ok(Command::Ready(flags(given, READY_OPTIONS))),
         Some(("demo", given)) => Ok(Command::Demo(flags(given, DEMO_OPTIONS))),
         Some(("simulate", given)) => simulate::Options::from_arg_matches(given)
             .map(|region| {
@@ -69,12 +75,26 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-fn is_secret_flag(argument: &OsStr) -> bool {
-    argument == "--client-secret" || argument.as_encoded_bytes().starts_with(b"--client-secret=")
+/// The secrets, each with the option for its file.
+static SECRETS: &[(&Entry, &Entry)] = &[
+    (&options::CLIENT_SECRET, &options::CLIENT_SECRET_FILE),
+    (&options::ACCESS_KEY_SECRET, &options::ACCESS_KEY_SECRET_FILE),
+];
+
+/// The secret for which this would be the flag.
+fn secret_flag(argument: &OsStr) -> Option<(&'static Entry, &'static Entry)> {
+    let argument = argument.as_encoded_bytes();
+    SECRETS.iter().copied().find(|(_, file)| {
+        let name = file.flag.and_then(|flag| flag.strip_suffix("-file")).unwrap_or_default();
+        let rest = argument.strip_prefix(b"--").and_then(|flag| flag.strip_prefix(name.as_bytes()));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
+    })
 }
 
 fn command() -> clap::Command {
-    let proxy = |name, about| clap::Command::new(name).about(about).arg(config()).args(args(options::TABLE));
+    let of_proxy =
+        |name, about, options| clap::Command::new(name).about(about).arg(config()).args(args(options));
+    let proxy = |name, about| of_proxy(name, about, options::TABLE);
     clap::Command::new("cxone-proxy")
         .version(env!("CARGO_PKG_VERSION"))
         .propagate_version(true)
@@ -84,6 +104,13 @@ fn command() -> clap::Command {
         .subcommand(proxy("serve", "Run the proxy until SIGTERM or SIGINT"))
         .subcommand(proxy("check", "Validate the configuration and get a token, or say what is wrong"))
         .subcommand(proxy("token", "Print one valid access token"))
+        .subcommand(
+            of_proxy("ready", "Ask a running proxy on this machine whether it is ready", READY_OPTIONS)
+                // Its meaning in the table refers to the row before.
+                .mut_arg(options::ADMIN_LISTEN.variable, |admin| {
+                    admin.help("Where the proxy was told to serve its admin pages [default: 127.0.0.1:8081] [env: CXONE_PROXY_ADMIN_LISTEN] [file: admin.listen]")
+                }),
+        )
         .subcommand(
             clap::Command::new("demo")
                 .about("Run a simulated region with a proxy in front of it, and print commands to try")
@@ -105,11 +132,12 @@ fn config() -> Arg {
 }
 
 fn args(entries: &'static [&'static Entry]) -> impl Iterator<Item = Arg> {
-    // The secret has no flag, yet whoever reads the help must learn where it goes.
-    let secret = "The client secret has no flag: set CXONE_CLIENT_SECRET or use this. ";
     entries.iter().filter_map(move |entry| {
         let flag = entry.flag?;
-        let before = if **entry == options::CLIENT_SECRET_FILE { secret } else { "" };
+        // Secrets have no flags, yet whoever reads the help must learn where they go.
+        let secret = SECRETS.iter().find(|(_, file)| file == entry).map(|(secret, _)| secret.variable);
+        let before = secret.map(|secret| format!("The secret has no flag: set {secret} or use this. "));
+        let before = before.unwrap_or_default();
         Some(
             Arg::new(entry.variable)
                 .long(flag)
@@ -123,6 +151,7 @@ fn args(entries: &'static [&'static Entry]) -> impl Iterator<Item = Arg> {
 fn help(entry: &Entry) -> String {
     let default = match entry.default {
         Fallback::Required => "[required] ".to_owned(),
+        Fallback::RequiredFor(cases) => format!("[required for {cases}] "),
         Fallback::Described("") => String::new(),
         Fallback::Described(words) => format!("[default: {words}] "),
         Fallback::Value(value) => format!("[default: {value}] "),
@@ -166,7 +195,9 @@ mod tests {
                 let Some(flag) = entry.flag else { continue };
                 let flags = match parsed(&format!("cxone-proxy {name} --{flag} value")) {
                     Ok(Command::Serve(flags) | Command::Check(flags) | Command::Token(flags)) => flags,
-                    Ok(Command::Demo(_) | Command::Simulate(_)) => panic!("another command"),
+                    Ok(Command::Ready(_) | Command::Demo(_) | Command::Simulate(_)) => {
+                        panic!("another command")
+                    }
                     Err(error) => panic!("{error}"),
                 };
                 assert_eq!(flags.values, [(*entry, OsString::from("value"))]);
@@ -182,9 +213,17 @@ mod tests {
         };
         assert_eq!(flags.config, Some("a.toml".into()));
         assert_eq!(flags.values, [(&options::VIA, "off".into())]);
-        let demo =
-            parsed("cxone-proxy demo --listen 127.0.0.1:0 --admin-listen off --log debug --log-format json");
-        assert!(matches!(demo, Ok(Command::Demo(flags)) if flags.values.len() == 4));
+        let Ok(Command::Ready(flags)) = parsed("cxone-proxy ready --config a.toml --admin-listen [::1]:1")
+        else {
+            panic!()
+        };
+        assert_eq!(flags.config, Some("a.toml".into()));
+        assert_eq!(flags.values, [(&options::ADMIN_LISTEN, "[::1]:1".into())]);
+        assert_eq!(refused("cxone-proxy ready --listen 127.0.0.1:0").exit_code(), 2);
+        let demo = parsed(
+            "cxone-proxy demo --listen 127.0.0.1:0 --admin-listen off --grant password --log debug --log-format json",
+        );
+        assert!(matches!(demo, Ok(Command::Demo(flags)) if flags.values.len() == 5));
         assert_eq!(refused("cxone-proxy demo --client-id x").exit_code(), 2);
         let Ok(Command::Simulate(given)) = parsed("cxone-proxy simulate --log-format json") else { panic!() };
         assert_eq!(given.region.listen.to_string(), "127.0.0.1:8090");
@@ -199,7 +238,7 @@ mod tests {
 
     #[test]
     fn help_and_version_are_results_and_all_else_is_a_mistake() {
-        for name in ["", " serve", " check", " token", " demo", " simulate"] {
+        for name in ["", " serve", " check", " token", " ready", " demo", " simulate"] {
             for flag in ["--help", "--version", "-h", "-V"] {
                 let error = refused(&format!("cxone-proxy{name} {flag}"));
                 assert_eq!((error.exit_code(), error.use_stderr()), (0, false), "{name} {flag}");
@@ -222,11 +261,15 @@ mod tests {
             "cxone-proxy serve --client-secret=s3cr3t",
             "cxone-proxy token --region eu --client-secret s3cr3t",
             "cxone-proxy --client-secret s3cr3t",
+            "cxone-proxy check --access-key-secret s3cr3t",
+            "cxone-proxy check --access-key-secret=s3cr3t",
         ] {
             let error = refused(line);
             let text = error.to_string();
             assert_eq!(error.exit_code(), 2);
-            assert!(text.contains("CXONE_CLIENT_SECRET") && text.contains("--client-secret-file"), "{text}");
+            let secret = if line.contains("access-key") { "ACCESS_KEY_SECRET" } else { "CLIENT_SECRET" };
+            let flag = format!("--{}-file or ", secret.to_lowercase().replace('_', "-"));
+            assert!(text.contains(&format!("CXONE_{secret},")) && text.contains(&flag), "{text}");
             assert!(!text.contains("s3cr3t"));
         }
         assert!(!refused("cxone-proxy serve --client-secert=s3cr3t").to_string().contains("s3cr3t"));
@@ -245,5 +288,7 @@ mod tests {
             );
         }
         assert!(help.contains("[default: 10s] [env: CXONE_PROXY_CONNECT_TIMEOUT]"), "{help}");
+        let key = "[required for `password` and `access_key`] [env: CXONE_ACCESS_KEY_ID]";
+        assert!(help.contains(key), "{help}");
     }
 }

@@ -54,9 +54,10 @@
 //! | 2 | `simulator` | `clock`, `secret` |
 //! | 2 | `transport` | `http1`, `message` |
 //! | 3 | `oauth` | `backoff`, `clock`, `metrics`, `secret` |
+//! | 4 | `discovery` | `backoff`, `clock`, `log`, `oauth` |
 //! | 4 | `admin` | `clock`, `http1`, `message`, `metrics`, `oauth`, `server` |
 //! | 4 | `proxy` | `backoff`, `clock`, `http1`, `log`, `message`, `metrics`, `oauth`, `transport` |
-//! | 5 | `app` | `admin`, `clock`, `config`, `http1`, `message`, `metrics`, `oauth`, `proxy`, `server`, `transport` |
+//! | 5 | `app` | `admin`, `clock`, `config`, `discovery`, `http1`, `message`, `metrics`, `oauth`, `proxy`, `server`, `transport` |
 //! | 6 | `commands` | `app`, `clock`, `config`, `log`, `oauth`, `secret`, `server`, `simulator`, `transport` |
 //! | 7 | `cli` | `commands`, `config` |
 //!
@@ -73,7 +74,7 @@
 //! Pure files take values and return values: no async, no runtime, no log, no clock and no chance.
 //! Each says so in its first lines, and these do:
 //! `http1/framing.rs`, `http1/parse.rs`, `oauth/answer.rs`, `oauth/renewal.rs`, `oauth/token.rs`,
-//! `proxy/fields.rs`, `proxy/guard.rs`, `proxy/problem.rs`, `proxy/retry.rs`, `proxy/target.rs`.
+//! `proxy/fields.rs`, `proxy/guard.rs`, `proxy/links.rs`, `proxy/location.rs`, `proxy/problem.rs`, `proxy/retry.rs`, `proxy/target.rs`.
 //!
 //! # Words
 //!
@@ -123,6 +124,8 @@ pub mod oauth;
 
 // What is seen of both.
 pub mod admin;
+
+pub mod discovery;
 
 // What stands in for the upstream.
 pub mod simulator;

@@ -14,7 +14,7 @@ use http::Method;
 
 use crate::clock::{Clock, Now};
 use crate::message::{Content, RequestHead};
-use crate::metrics::{self, Readings, Shards, TokenCounters, exposition};
+use crate::metrics::{self, ProfileReadings, Readings, Shards, TokenCounters, exposition};
 use crate::oauth::Tokens;
 use crate::server::{Drain, Service, Unreadable};
 
@@ -33,24 +33,37 @@ pub type Additions = Arc<dyn Fn(&RequestHead) -> Vec<(&'static str, String)> + S
 
 /// What the pages tell of.
 pub struct Pages {
-    /// What is counted of requests and connections.
-    pub shards: Shards,
-    /// What is counted of token requests.
-    pub token_counters: Arc<TokenCounters>,
-    /// How things stand with the token.
-    pub tokens: Tokens,
+    /// The profiles, at least one.
+    pub profiles: Vec<ProfilePages>,
+    /// Profiles are told apart: somebody configured them.
+    pub named: bool,
     /// What time it is.
     pub clock: Clock,
     /// Where the process stands: the proxy's drain, not that of the listener that serves these pages.
     pub drain: Drain,
-    /// The upstream.
-    pub base_url: String,
-    /// The token endpoint. What its query says is not shown.
-    pub token_url: String,
     /// The program's version.
     pub version: &'static str,
     /// When the process started.
     pub started: Now,
+}
+
+/// Where an upstream is at the moment of asking; `None` while that is not known.
+pub type Whereabouts = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// What the pages tell of one profile.
+pub struct ProfilePages {
+    /// What people call it.
+    pub name: String,
+    /// What is counted of its requests.
+    pub shards: Shards,
+    /// What is counted of token requests; `None` where its credentials are another profile's.
+    pub token_counters: Option<Arc<TokenCounters>>,
+    /// How things stand with its token.
+    pub tokens: Tokens,
+    /// Its upstream.
+    pub base_url: Whereabouts,
+    /// Its token endpoint. What the query says is not shown.
+    pub token_url: String,
 }
 
 /// Serves the pages. Cheap to clone.
@@ -69,7 +82,8 @@ pub struct Admin {
 enum Resource {
     Index,
     Liveness,
-    Readiness,
+    /// Of all profiles, or of the one at this place.
+    Readiness(Option<usize>),
     Metrics,
     Status,
 }
@@ -78,7 +92,7 @@ enum Resource {
 const RESOURCES: [(&str, Resource, &str); 5] = [
     ("/", Resource::Index, "this list"),
     ("/livez", Resource::Liveness, "200 while the process runs"),
-    ("/readyz", Resource::Readiness, "200 while requests can be served, else 503 with the reason"),
+    ("/readyz", Resource::Readiness(None), "200 while requests can be served, else 503 with the reason"),
     ("/metrics", Resource::Metrics, "counters in the Prometheus text format"),
     ("/status", Resource::Status, "token, requests and retries as JSON"),
 ];
@@ -105,8 +119,7 @@ impl Admin {
             return Page::denied(denial, now.wall);
         }
         let path = path_of(&head.target);
-        let Some((_, resource, _)) = RESOURCES.into_iter().find(|(known, ..)| known.as_bytes() == path)
-        else {
+        let Some(resource) = self.pages.find(path) else {
             return Page::denied(unknown(path), now.wall);
         };
         if head.method != Method::GET && head.method != Method::HEAD {
@@ -115,7 +128,7 @@ impl Admin {
         let (status, media_type, content) = match resource {
             Resource::Index => (200, PLAIN, self.pages.index()),
             Resource::Liveness => (200, PLAIN, "ok\n".to_owned()),
-            Resource::Readiness => match readiness::judge(&self.pages, now).await {
+            Resource::Readiness(which) => match readiness::judge(&self.pages, which, now).await {
                 Ok(()) => (200, PLAIN, "ready\n".to_owned()),
                 Err(reason) => (503, PLAIN, reason),
             },
@@ -140,6 +153,15 @@ impl Service for Admin {
 }
 
 impl Pages {
+    fn find(&self, path: &[u8]) -> Option<Resource> {
+        if let Some(name) = path.strip_prefix(b"/readyz/") {
+            let place = self.profiles.iter().position(|profile| profile.name.as_bytes() == name)?;
+            return Some(Resource::Readiness(Some(place)));
+        }
+        let found = RESOURCES.into_iter().find(|(known, ..)| known.as_bytes() == path);
+        found.map(|(_, resource, _)| resource)
+    }
+
     fn index(&self) -> String {
         let lines = RESOURCES.map(|(path, _, about)| format!("{path:<10}{about}\n"));
         format!("cxone-proxy {}\n\n{}", self.version, lines.concat())
@@ -147,12 +169,21 @@ impl Pages {
 
     fn exposition(&self) -> String {
         exposition(&Readings {
-            shards: &self.shards,
-            tokens: &self.token_counters,
+            profiles: self.profiles.iter().map(|profile| profile.readings(self.named)).collect(),
             draining: self.drain.has_begun(),
             version: self.version,
             started: self.started.wall,
         })
+    }
+}
+
+impl ProfilePages {
+    fn readings(&self, named: bool) -> ProfileReadings<'_> {
+        ProfileReadings {
+            name: named.then_some(self.name.as_str()),
+            shards: &self.shards,
+            tokens: self.token_counters.as_deref(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Pages;
+use super::{Pages, ProfilePages};
 use crate::clock::Now;
 use crate::oauth::Snapshot;
 
@@ -14,15 +14,26 @@ struct Status<'a> {
     version: &'a str,
     uptime_seconds: u64,
     draining: bool,
+    /// Of the first profile, as the token.
+    upstream: Option<Upstream<'a>>,
+    token: Option<Token>,
+    requests: Requests,
+    retries: Retries,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profiles: Option<Vec<Profile<'a>>>,
+}
+
+#[derive(Serialize)]
+struct Profile<'a> {
+    name: &'a str,
     upstream: Upstream<'a>,
     token: Token,
     requests: Requests,
-    retries: Retries,
 }
 
 #[derive(Serialize)]
 struct Upstream<'a> {
-    base_url: &'a str,
+    base_url: Option<String>,
     token_url: &'a str,
 }
 
@@ -53,20 +64,48 @@ struct Retries {
 
 /// The JSON text, of this moment.
 pub(super) fn render(pages: &Pages, now: Now) -> String {
-    let [unauthorized, rate_limited, connection] = pages.shards.resends();
+    let mut resends = [0; 3];
+    for (sum, count) in
+        pages.profiles.iter().flat_map(|profile| profile.shards.resends().into_iter().enumerate())
+    {
+        if let Some(total) = resends.get_mut(sum) {
+            *total += count;
+        }
+    }
+    let [unauthorized, rate_limited, connection] = resends;
+    let first = pages.profiles.first();
     let status = Status {
         version: pages.version,
         uptime_seconds: now.steady.saturating_duration_since(pages.started.steady).as_secs(),
         draining: pages.drain.has_begun(),
-        upstream: Upstream { base_url: &pages.base_url, token_url: without_query(&pages.token_url) },
-        token: token(pages.tokens.snapshot(now), now.wall),
-        requests: Requests { total: pages.shards.answered(), in_flight: pages.shards.in_flight() },
+        upstream: first.map(upstream),
+        token: first.map(|profile| token(profile.tokens.snapshot(now), now.wall)),
+        requests: Requests {
+            total: pages.profiles.iter().map(|profile| profile.shards.answered()).sum(),
+            in_flight: pages.profiles.iter().map(|profile| profile.shards.in_flight()).sum(),
+        },
         retries: Retries { unauthorized, rate_limited, connection },
+        profiles: pages
+            .named
+            .then(|| pages.profiles.iter().map(|profile| of_profile(profile, now)).collect()),
     };
     // Serialising strings, numbers and flags cannot fail.
     let mut text = serde_json::to_string_pretty(&status).unwrap_or_default();
     text.push('\n');
     text
+}
+
+fn of_profile(profile: &ProfilePages, now: Now) -> Profile<'_> {
+    Profile {
+        name: &profile.name,
+        upstream: upstream(profile),
+        token: token(profile.tokens.snapshot(now), now.wall),
+        requests: Requests { total: profile.shards.answered(), in_flight: profile.shards.in_flight() },
+    }
+}
+
+fn upstream(profile: &ProfilePages) -> Upstream<'_> {
+    Upstream { base_url: (profile.base_url)(), token_url: without_query(&profile.token_url) }
 }
 
 fn token(snapshot: Snapshot, now: SystemTime) -> Token {

@@ -8,24 +8,27 @@ mod service;
 pub mod settings;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use thiserror::Error;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
+use tracing::Instrument;
 
-use crate::admin::{Admin, Pages};
+use crate::admin::{Admin, Pages, ProfilePages, Whereabouts};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::discovery::{self, Discoverer, DiscoveryError};
 use crate::metrics::{Shards, TokenCounters};
 use crate::oauth::{self, EndpointError, Tokens};
-use crate::proxy::{self, Proxy};
+use crate::proxy::{Connect, Profile, Proxy, Select, Upstream};
 use crate::server::{self, Bound, Drain, Drainer, ListenError, Listener, Phase, Worker};
+use crate::transport::Base;
 use crate::transport::tls::TlsError;
-use crate::transport::{self, Transport};
 
 /// What is cut off may take so long to let go.
 const AFTER_CUT: Duration = Duration::from_secs(1);
@@ -44,6 +47,9 @@ pub enum StartError {
     /// The token endpoint cannot be asked as configured.
     #[error("the token endpoint cannot be asked as configured")]
     Endpoint(#[from] EndpointError),
+    /// The discovery cannot be asked as configured.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
     /// The machine refuses what every program needs.
     #[error("the program cannot be set up")]
     Machine(#[from] io::Error),
@@ -52,7 +58,7 @@ pub enum StartError {
 impl StartError {
     /// True where the configuration is at fault rather than the machine.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Endpoint(_))
+        matches!(self, Self::Tls(_) | Self::Endpoint(_) | Self::Discovery(_))
     }
 }
 
@@ -75,96 +81,243 @@ pub struct Running {
     admin_drainer: Drainer,
     workers: Vec<oneshot::Receiver<()>>,
     admin_task: Option<JoinHandle<()>>,
-    keeper: JoinHandle<()>,
+    keepers: JoinSet<()>,
     shards: Shards,
 }
 
-/// What all parts share.
-struct Parts {
-    clock: Clock,
+/// A profile before there is one of it for each core.
+struct Blueprint {
+    name: Arc<str>,
+    select: Select,
+    authority: Option<String>,
     tokens: Tokens,
+    place: Place,
+    connect: Connect,
+    rewrites_links: bool,
     shards: Shards,
-    settings: proxy::Settings,
-    transport: transport::Settings,
+}
+
+/// Where a profile's requests go.
+#[derive(Clone)]
+enum Place {
+    Fixed(Arc<Base>),
+    Discovered(watch::Receiver<Option<Arc<Base>>>),
+}
+
+/// What can be had of one set of credentials.
+struct Kept {
+    tokens: Tokens,
+    counters: Arc<TokenCounters>,
 }
 
 /// Starts everything: listeners first, so that a taken address is told before anything else
-/// happens, then the keeper, which asks for the first token at once, then the workers, which do
-/// not wait for it. To be called on a runtime that goes on to be driven.
+/// happens, then the keepers, which ask for the first tokens at once, then the workers, which do
+/// not wait for them. To be called on a runtime that goes on to be driven.
 pub fn start(config: &Config) -> Result<Running, StartError> {
     raise_file_limit();
-    let listener = server::bind(&settings::listen(&config.listen))?;
+    let listeners = bind_all(config)?;
     let admin_listener =
         config.admin.as_ref().map(|admin| server::bind(&settings::listen(admin))).transpose()?;
-    let proxy_bound = listener.bound.clone();
+    let bound: Vec<Bound> = listeners.iter().map(|(_, listener)| listener.bound.clone()).collect();
     let admin_bound = admin_listener.as_ref().map(|listener| listener.bound.clone());
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let (drainer, drain) = server::drain();
     let (admin_drainer, admin_drain) = server::drain();
     let clock = Clock::System;
-    let shards = Shards::new(cores);
-    let token_counters = Arc::new(TokenCounters::default());
-    let (tokens, keeper) = oauth::keeper(
-        settings::token(config)?,
-        settings::credentials(config),
-        clock.clone(),
-        token_counters.clone(),
-    )?;
-    let parts = Parts {
-        clock,
-        tokens,
-        shards: shards.clone(),
-        settings: settings::proxy(config, &proxy_bound),
-        transport: settings::transport(config)?,
-    };
-    // The first worker's transport is made here, so that what is wrong with it is told at start.
-    Transport::new(parts.transport.clone())?;
-    let keeper = spawn_keeper(keeper, &admin_drain);
-    let workers = server::workers(listener, &shards, settings::limits(config), &drain);
-    let workers = workers
-        .into_iter()
-        .zip(shards.iter())
-        .map(|(worker, shard)| spawn_worker(worker, parts.proxy(shard)?))
-        .collect::<Result<Vec<_>, StartError>>()?;
+    let mut keepers = JoinSet::new();
+    let kept = keep_all(config, &clock, &admin_drain, &mut keepers)?;
+    let blueprints = blueprints(config, &listeners, &kept, &mut keepers, cores)?;
+    let shards: Shards = blueprints.iter().flat_map(|blueprint| blueprint.shards.iter().cloned()).collect();
+    let connections = blueprints.first().map(|first| first.shards.clone()).unwrap_or_default();
+    let settings = settings::proxy(config, &bound);
+    let mut desks: Vec<Vec<(usize, Worker)>> = (0..cores).map(|_| Vec::new()).collect();
+    for (place, (_, listener)) in listeners.into_iter().enumerate() {
+        let workers = server::workers(listener, &connections, settings::limits(config), &drain);
+        for (desk, worker) in desks.iter_mut().zip(workers) {
+            desk.push((place, worker));
+        }
+    }
+    let mut workers = Vec::new();
+    for (core, desk) in desks.into_iter().enumerate() {
+        let profiles = blueprints.iter().map(|blueprint| blueprint.on(core)).collect::<Result<_, _>>()?;
+        if let Some(proxy) = Proxy::new(settings.clone(), profiles, clock.clone(), shards.clone()) {
+            workers.push(spawn_core(desk, proxy)?);
+        }
+    }
     let admin_task = admin_listener
         .map(|listener| {
-            let pages = Pages {
-                shards: shards.clone(),
-                token_counters,
-                tokens: parts.tokens.clone(),
-                clock: parts.clock.clone(),
-                drain,
-                base_url: config.upstream.base_url.to_string(),
-                token_url: config.oauth.token_endpoint(),
-                version: env!("CARGO_PKG_VERSION"),
-                started: parts.clock.now(),
-            };
-            let admin = admin::gated(pages, settings::guard(config, &listener.bound, None));
-            spawn_admin(listener, admin, settings::limits(config), &admin_drain)
+            let pages = pages(config, &blueprints, &kept, clock.clone(), drain);
+            let guard = settings::own_guard(config, std::slice::from_ref(&listener.bound));
+            spawn_admin(listener, admin::gated(pages, guard), settings::limits(config), &admin_drain)
         })
         .transpose()?;
-    tracing::info!(
-        proxy = %proxy_bound,
-        admin = admin_bound.as_ref().map(tracing::field::display),
-        upstream = %config.upstream.base_url,
-        "listening"
-    );
+    let first =
+        bound.first().cloned().ok_or_else(|| StartError::Machine(io::ErrorKind::Unsupported.into()))?;
+    tell(config, &bound, admin_bound.as_ref());
     Ok(Running {
-        proxy: proxy_bound,
+        proxy: first,
         admin: admin_bound,
         drainer,
         admin_drainer,
         workers,
         admin_task,
-        keeper,
-        shards,
+        keepers,
+        shards: connections,
     })
 }
 
-#[allow(clippy::disallowed_methods, reason = "its end is watched by `Running::failed`")]
-fn spawn_keeper(keeper: oauth::Keeper, drain: &Drain) -> JoinHandle<()> {
-    let stop = drain.clone();
-    tokio::spawn(async move { keeper.run(stop.reached(Phase::Draining)).await })
+fn tell(config: &Config, bound: &[Bound], admin: Option<&Bound>) {
+    let own = bound.iter().skip(1).map(ToString::to_string).collect::<Vec<_>>().join(",");
+    tracing::info!(
+        proxy = bound.first().map(tracing::field::display),
+        admin = admin.map(tracing::field::display),
+        upstream = config.upstream.discovery.is_none().then(|| config.upstream.base_url.to_string()),
+        profile_listeners = (!own.is_empty()).then_some(own),
+        "listening"
+    );
+}
+
+/// The listener that all profiles share, then those that profiles have for themselves, each with
+/// its profile's place.
+fn bind_all(config: &Config) -> Result<Vec<(Option<usize>, Listener)>, StartError> {
+    let shared = std::iter::once((None, &config.listen));
+    let own = config
+        .profiles
+        .iter()
+        .enumerate()
+        .filter_map(|(place, profile)| Some((Some(place), profile.select.listen.as_ref()?)));
+    shared.chain(own).map(|(place, listen)| Ok((place, server::bind(&settings::listen(listen))?))).collect()
+}
+
+/// One keeper for each set of credentials; the places are those of the profiles.
+fn keep_all(
+    config: &Config,
+    clock: &Clock,
+    drain: &Drain,
+    keepers: &mut JoinSet<()>,
+) -> Result<Vec<Arc<Kept>>, StartError> {
+    let mut kept: Vec<Arc<Kept>> = Vec::new();
+    for profile in &config.profiles {
+        if let Some(shared) = kept.get(profile.credentials) {
+            kept.push(shared.clone());
+            continue;
+        }
+        let counters = Arc::new(TokenCounters::default());
+        let (tokens, keeper) = oauth::keeper(
+            settings::token(&profile.oauth, &profile.upstream, &config.forward_proxy)?,
+            settings::grant(&profile.oauth),
+            clock.clone(),
+            counters.clone(),
+        )?;
+        let stop = drain.clone();
+        let span = if is_named(config) {
+            tracing::info_span!("keeper", profile = profile.name)
+        } else {
+            tracing::Span::none()
+        };
+        keepers.spawn(async move { keeper.run(stop.reached(Phase::Draining)).await }.instrument(span));
+        kept.push(Arc::new(Kept { tokens, counters }));
+    }
+    Ok(kept)
+}
+
+fn blueprints(
+    config: &Config,
+    listeners: &[(Option<usize>, Listener)],
+    kept: &[Arc<Kept>],
+    tasks: &mut JoinSet<()>,
+    cores: usize,
+) -> Result<Vec<Blueprint>, StartError> {
+    let made = config.profiles.iter().zip(kept).enumerate().map(|(index, (profile, kept))| {
+        let own = listeners.iter().position(|(owner, _)| *owner == Some(index));
+        let bound = own.and_then(|own| listeners.get(own)).map(|(_, listener)| &listener.bound);
+        Ok(Blueprint {
+            name: profile.name.as_str().into(),
+            select: settings::select(&profile.select, own),
+            authority: bound.map(settings::authority),
+            tokens: kept.tokens.clone(),
+            place: place(profile, kept, config, tasks)?,
+            connect: settings::connect(&profile.upstream, &config.forward_proxy)?,
+            rewrites_links: profile.rewrite_json_links,
+            shards: Shards::new(cores),
+        })
+    });
+    made.collect()
+}
+
+/// Where a profile's requests go; where that is to be found out, the task that does so starts here.
+fn place(
+    profile: &config::Profile,
+    kept: &Kept,
+    config: &Config,
+    tasks: &mut JoinSet<()>,
+) -> Result<Place, StartError> {
+    let Some(discovery) = settings::discovery(&profile.upstream, &config.forward_proxy)? else {
+        return Ok(Place::Fixed(settings::base(&profile.upstream.base_url)));
+    };
+    let discoverer = Discoverer::new(discovery)?;
+    let (publish, found) = watch::channel(None);
+    let tokens = kept.tokens.clone();
+    let span = tracing::info_span!("discovery", profile = profile.name);
+    let keep = discovery::keep(discoverer, tokens, Clock::System, settings::base_of, publish);
+    tasks.spawn(keep.instrument(span));
+    Ok(Place::Discovered(found))
+}
+
+impl Blueprint {
+    /// What is shown of where its requests go, at the moment of asking.
+    fn whereabouts(&self) -> Whereabouts {
+        let place = self.place.clone();
+        Arc::new(move || match &place {
+            Place::Fixed(base) => Some(base.to_string()),
+            Place::Discovered(found) => found.borrow().as_ref().map(ToString::to_string),
+        })
+    }
+
+    /// The profile for one core.
+    fn on(&self, core: usize) -> Result<Profile, StartError> {
+        Ok(Profile {
+            name: self.name.clone(),
+            select: self.select.clone(),
+            authority: self.authority.clone(),
+            tokens: self.tokens.clone(),
+            upstream: match &self.place {
+                Place::Fixed(base) => Upstream::Fixed(base.clone(), (self.connect)(base.clone())?),
+                Place::Discovered(found) => Upstream::Discovered {
+                    found: found.clone(),
+                    connect: self.connect.clone(),
+                    made: Mutex::default(),
+                },
+            },
+            rewrites_links: self.rewrites_links,
+            shard: self.shards.iter().nth(core).cloned().unwrap_or_default(),
+        })
+    }
+}
+
+/// True where profiles were configured, so that telling them apart means something.
+fn is_named(config: &Config) -> bool {
+    config.profiles.len() > 1 || config.profiles.iter().any(|profile| profile.name != "default")
+}
+
+fn pages(config: &Config, blueprints: &[Blueprint], kept: &[Arc<Kept>], clock: Clock, drain: Drain) -> Pages {
+    let profiles = config.profiles.iter().zip(blueprints).zip(kept).enumerate();
+    let profiles = profiles.map(|(place, ((profile, blueprint), kept))| ProfilePages {
+        name: profile.name.clone(),
+        shards: blueprint.shards.clone(),
+        token_counters: (profile.credentials == place).then(|| kept.counters.clone()),
+        tokens: kept.tokens.clone(),
+        base_url: blueprint.whereabouts(),
+        token_url: profile.oauth.token_endpoint(),
+    });
+    Pages {
+        profiles: profiles.collect(),
+        named: is_named(config),
+        started: clock.now(),
+        clock,
+        drain,
+        version: env!("CARGO_PKG_VERSION"),
+    }
 }
 
 /// The admin pages are served on the calling thread: they are few, and no client waits behind them.
@@ -184,14 +337,20 @@ fn spawn_admin(
     }))
 }
 
-/// Gives a worker its thread and its runtime. The receiver resolves when the thread is done.
-fn spawn_worker(worker: Worker, proxy: Proxy) -> Result<oneshot::Receiver<()>, StartError> {
+/// Gives a core's workers, one for each listener, their thread and their runtime. The receiver
+/// resolves when the thread is done.
+fn spawn_core(workers: Vec<(usize, Worker)>, proxy: Proxy) -> Result<oneshot::Receiver<()>, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (done, ended) = oneshot::channel();
     thread::Builder::new().name("worker".to_owned()).spawn(move || {
-        let sweeping = proxy.clone();
-        if let Err(error) = runtime.block_on(worker.run(proxy, move || sweeping.sweep())) {
-            tracing::error!(%error, "a worker cannot serve");
+        let serving = workers.into_iter().map(|(listener, worker)| {
+            let sweeping = proxy.clone();
+            worker.run(proxy.behind(listener), move || sweeping.sweep())
+        });
+        for outcome in runtime.block_on(join_all(serving)) {
+            if let Err(error) = outcome {
+                tracing::error!(%error, "a worker cannot serve");
+            }
         }
         // Drops what was cut off.
         drop(runtime);
@@ -203,7 +362,7 @@ fn spawn_worker(worker: Worker, proxy: Proxy) -> Result<oneshot::Receiver<()>, S
 impl Running {
     /// Resolves when the proxy can no longer do its work. Cancel safe.
     pub async fn failed(&mut self) {
-        let _ = (&mut self.keeper).await;
+        let _ = self.keepers.join_next().await;
     }
 
     /// Stops accepting, lets open exchanges finish within `limit`, then cuts off what is left. The
@@ -234,19 +393,6 @@ impl Running {
             let _ = timeout(LAST_ADMIN_ANSWER, admin).await;
         }
         ended
-    }
-}
-
-impl Parts {
-    fn proxy(&self, shard: &Arc<crate::metrics::Shard>) -> Result<Proxy, StartError> {
-        Ok(Proxy::new(
-            self.settings.clone(),
-            self.tokens.clone(),
-            Transport::new(self.transport.clone())?,
-            self.clock.clone(),
-            shard.clone(),
-            self.shards.clone(),
-        ))
     }
 }
 

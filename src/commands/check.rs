@@ -48,12 +48,12 @@ fn ready(config: &Config, token: &AccessToken) -> String {
         "ready to serve\n\
          upstream: {}\n\
          token endpoint: {}\n\
-         client: {}\n\
+         {}\
          lifetime: {}s, renewed {}s before its end\n\
          scopes: {scopes}\n",
         config.upstream.base_url,
         config.oauth.token_endpoint(),
-        config.oauth.client_id,
+        identities(config),
         lifetime.as_secs(),
         margin.as_secs(),
     )
@@ -63,14 +63,22 @@ fn refused(config: &Config, reason: &Unavailable) -> String {
     format!(
         "no token: {reason}\n\
          token endpoint: {}\n\
-         client: {}\n\
+         {}\
          scopes asked for: {}\n\
          next step: {}\n",
         config.oauth.token_endpoint(),
-        config.oauth.client_id,
+        identities(config),
         config.oauth.scopes.as_deref().unwrap_or("none"),
         reason.why.hint(),
     )
+}
+
+/// As whom the token was asked for, a line for each identifier.
+fn identities(config: &Config) -> String {
+    let grant = &config.oauth.grant;
+    let client = grant.client().map(|client| format!("client: {}\n", client.id));
+    let key = grant.key().map(|key| format!("access key: {}\n", key.id));
+    [client, key].into_iter().flatten().collect()
 }
 
 fn misconfigured(faults: &[impl std::fmt::Display]) -> String {

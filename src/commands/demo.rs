@@ -7,7 +7,7 @@ use super::serve::{ending, not_started, until_ended};
 use super::signals::{Signals, on_this_thread};
 use super::{Ending, complain, misconfigured};
 use crate::app;
-use crate::config::{self, Config, Environment, Flags};
+use crate::config::{self, Config, Environment, Flags, options};
 use crate::log;
 use crate::server::Bound;
 use crate::simulator::{Region, Settings};
@@ -15,8 +15,6 @@ use crate::simulator::{Region, Settings};
 /// Settings of the environment that have to do with the program and not with an upstream.
 const INHERITED: [&str; 4] =
     ["CXONE_PROXY_LISTEN", "CXONE_PROXY_ADMIN_LISTEN", "CXONE_PROXY_LOG", "CXONE_PROXY_LOG_FORMAT"];
-const CLIENT_ID: &str = "demo-client";
-const CLIENT_SECRET: &str = "demo-secret";
 
 /// Runs both until a signal ends them.
 pub(super) fn run(flags: &Flags, environment: &Environment) -> Ending {
@@ -59,12 +57,32 @@ fn configuration(
     environment: &Environment,
     region: &Region,
 ) -> Result<Config, config::ConfigError> {
-    let environment = environment
-        .only(&INHERITED)
-        .with("CXONE_BASE_URL", region.base_url())
-        .with("CXONE_CLIENT_ID", CLIENT_ID)
-        .with("CXONE_CLIENT_SECRET", CLIENT_SECRET);
+    let mut environment = environment.only(&INHERITED).with("CXONE_BASE_URL", region.base_url());
+    for (name, value) in logging_in(flags, region) {
+        environment = environment.with(name, value);
+    }
     config::load(flags, &environment).map(|loaded| loaded.config)
+}
+
+/// What the grant that was asked for needs, as the region's own settings have it.
+fn logging_in(flags: &Flags, region: &Region) -> Vec<(&'static str, String)> {
+    let client =
+        || [("CXONE_CLIENT_ID", "demo-client".to_owned()), ("CXONE_CLIENT_SECRET", "demo-secret".to_owned())];
+    let key = || {
+        [
+            ("CXONE_ACCESS_KEY_ID", "demo-access-key".to_owned()),
+            ("CXONE_ACCESS_KEY_SECRET", "demo-access-key-secret".to_owned()),
+        ]
+    };
+    let asked = flags.values.iter().rev().find(|(entry, _)| *entry == &options::GRANT);
+    match asked.and_then(|(_, word)| word.to_str()) {
+        Some("password") => {
+            [[("CXONE_TOKEN_URL", region.password_url())].as_slice(), &client(), &key()].concat()
+        }
+        Some("access_key") => [[("CXONE_TOKEN_URL", region.access_key_url())].as_slice(), &key()].concat(),
+        // A word that is no grant is refused when the configuration is loaded.
+        Some(_) | None => client().to_vec(),
+    }
 }
 
 /// What to try, ready to be pasted.

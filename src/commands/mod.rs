@@ -6,6 +6,7 @@
 pub mod check;
 pub mod demo;
 mod obtain;
+pub mod ready;
 pub mod serve;
 mod signals;
 pub mod simulate;
@@ -26,6 +27,8 @@ pub enum Command {
     Check(Flags),
     /// Prints an access token.
     Token(Flags),
+    /// Asks a running proxy whether it is ready.
+    Ready(Flags),
     /// Runs a simulated region with a proxy in front of it.
     Demo(Flags),
     /// Runs the simulated region alone.
@@ -39,6 +42,7 @@ impl Command {
             Self::Serve(flags) => serve::run(&flags, environment),
             Self::Check(flags) => check::run(&flags, environment),
             Self::Token(flags) => token::run(&flags, environment),
+            Self::Ready(flags) => ready::run(&flags, environment),
             Self::Demo(flags) => demo::run(&flags, environment),
             Self::Simulate(options) => simulate::command(options, environment),
         }

@@ -56,7 +56,11 @@ pub(super) fn obtain(flags: &Flags, environment: &Environment) -> Result<(Config
 /// Asks the token endpoint once.
 pub(super) fn ask(config: Config) -> Result<(Config, AccessToken), NoToken> {
     let clock = Clock::System;
-    let endpoint = Endpoint::new(settings::token(&config)?, settings::credentials(&config), clock.clone())?;
+    let endpoint = Endpoint::new(
+        settings::token(&config.oauth, &config.upstream, &config.forward_proxy)?,
+        settings::grant(&config.oauth),
+        clock.clone(),
+    )?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match runtime.block_on(oauth::fetch_once(&endpoint, &clock)) {
         Ok(token) => Ok((config, token)),

@@ -11,7 +11,9 @@ use super::{Ending, SimulateOptions, complain, misconfigured, signals};
 use crate::config::{self, Environment};
 use crate::log;
 use crate::secret::Secret;
-use crate::simulator::{Alpn, Client, Quota, Region, RetryAfterForm, Script, Settings, Tls};
+use crate::simulator::{
+    AccessKey, Alpn, Client, Quota, Region, RetryAfterForm, Script, Settings, Tenant, Tls,
+};
 
 /// What the command line says.
 #[derive(Clone, Debug, clap::Args)]
@@ -51,6 +53,22 @@ pub struct Options {
     /// Its secret: made up for tests, so it may be seen
     #[arg(long, value_name = "SECRET", default_value = "demo-secret")]
     pub client_secret: String,
+
+    /// Access key identifier that is accepted, beside a client or alone
+    #[arg(long, value_name = "ID", default_value = "demo-access-key")]
+    pub access_key_id: String,
+
+    /// Its secret: made up for tests, so it may be seen
+    #[arg(long, value_name = "SECRET", default_value = "demo-access-key-secret")]
+    pub access_key_secret: String,
+
+    /// Tenant that tokens are for, and that discovery knows
+    #[arg(long, value_name = "ID", default_value = "11e85da0-0000-4000-8000-0242ac110003")]
+    pub tenant_id: String,
+
+    /// Area that the tenant lives in
+    #[arg(long, value_name = "AREA", default_value = "na1")]
+    pub area: String,
 
     /// How many exchanges `GET /_region/journal` remembers; 0 for none
     #[arg(long, value_name = "COUNT", default_value_t = 4096)]
@@ -160,11 +178,16 @@ impl Options {
         });
         let defaults = Settings::default();
         let scopes = defaults.clients.first().map(|client| client.scopes.clone()).unwrap_or_default();
-        let client = Client { id: self.client_id, secret: Secret::new(self.client_secret), scopes };
+        let (secret, key_secret) = (Secret::new(self.client_secret), Secret::new(self.access_key_secret));
+        let key =
+            AccessKey { id: self.access_key_id, secret: key_secret, scopes: scopes.clone(), tenant: None };
+        let client = Client { id: self.client_id, secret, scopes, tenant: None };
         Ok(Settings {
             listen: self.listen,
             tls,
             clients: vec![client],
+            access_keys: vec![key],
+            tenants: vec![Tenant { id: self.tenant_id, area: self.area }],
             token_lifetime: self.lifetime,
             quota: self.quota,
             script,
@@ -227,7 +250,8 @@ mod tests {
     #[test]
     fn turns_the_command_line_into_settings() {
         let line = "--listen [::1]:0 --lifetime 90s --quota 5/250ms --tls --tls-name simulator \
-                    --client-id me --client-secret mine --journal 0";
+                    --client-id me --client-secret mine --access-key-id key --access-key-secret its \
+                    --tenant-id t-1 --area eu1 --journal 0";
         let settings = options(line).unwrap().into_settings().unwrap();
         assert_eq!(settings.listen, "[::1]:0".parse().unwrap());
         assert_eq!(settings.token_lifetime, Duration::from_secs(90));
@@ -236,6 +260,9 @@ mod tests {
         assert!(settings.tls.unwrap().names.contains(&"simulator".to_owned()));
         assert_eq!(settings.clients[0].id, "me");
         assert_eq!(settings.clients[0].secret.reveal(), "mine");
+        assert_eq!(settings.access_keys[0].id, "key");
+        assert_eq!(settings.access_keys[0].secret.reveal(), "its");
+        assert_eq!(settings.tenants, [Tenant::new("t-1", "eu1")]);
         assert_eq!(settings.journal, 0);
         assert!(options("").unwrap().into_settings().unwrap().tls.is_none());
     }

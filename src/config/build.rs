@@ -3,37 +3,36 @@
 //! Here stands what no single value can know: which of two options counts, what follows from another, and
 //! what contradicts it.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
-
-use rustls::pki_types::{CertificateDer, pem::PemObject};
-use url::Url;
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use super::{
-    ClientSecret, Config, ConfigError, ForwardProxy, Guard, Limits, Listen, Loaded, OAuth, Retry, Upstream,
-    Via, Warning,
+    Config, ConfigError, Discovery, ForwardProxy, Guard, Limits, Listen, Loaded, OAuth, Retry, Upstream, Via,
     address::listen_or_off,
-    faults::{Fault, Missing},
-    judge::{Faulty, Judge, unfit_value},
-    options as o,
+    faults::Fault,
+    file::ProfileTable,
+    grant,
+    judge::{Faulty, Judge},
+    options as o, profiles,
     sources::{Layers, Source},
     urls::{self, BaseUrl},
     values::{self, AllowedHosts, Unfit},
 };
-use crate::{log, secret::Secret};
+use crate::log;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 /// Builds the whole configuration; `faults` are those of reading the sources.
 pub(super) fn config(
     layers: &Layers,
+    tables: &[ProfileTable],
     faults: Vec<Fault>,
     forward_proxy: ForwardProxy,
     no_color: bool,
 ) -> Result<Loaded, ConfigError> {
     let mut judge = Judge { layers, faults, warnings: Vec::new() };
-    let built = parts(&mut judge, forward_proxy, no_color);
+    let built = parts(&mut judge, tables, forward_proxy, no_color);
+    // What all profiles inherit is judged with each of them.
+    let mut told = BTreeSet::new();
+    judge.faults.retain(|fault| told.insert(fault.to_string()));
     match built {
         Ok(config) if judge.faults.is_empty() => Ok(Loaded { config, warnings: judge.warnings }),
         Ok(_) | Err(Faulty) => Err(ConfigError { faults: judge.faults }),
@@ -53,13 +52,29 @@ pub(super) fn log_alone(
     }
 }
 
+/// Finds the admin listener, and nothing else.
+pub(super) fn admin_alone(layers: &Layers, faults: Vec<Fault>) -> Result<Option<Listen>, ConfigError> {
+    let mut judge = Judge { layers, faults, warnings: Vec::new() };
+    match judge.value(&o::ADMIN_LISTEN, listen_or_off) {
+        Ok(admin) if judge.faults.is_empty() => Ok(admin),
+        Ok(_) | Err(Faulty) => Err(ConfigError { faults: judge.faults }),
+    }
+}
+
 // In this and every part below, all values are judged before the first `?`: the operator learns of every
 // fault at once.
-fn parts(judge: &mut Judge<'_>, forward_proxy: ForwardProxy, no_color: bool) -> Result<Config, Faulty> {
-    let upstream = upstream(judge);
-    let oauth = oauth(judge, upstream.as_ref().ok().map(|upstream| &upstream.base_url));
+fn parts(
+    judge: &mut Judge<'_>,
+    tables: &[ProfileTable],
+    forward_proxy: ForwardProxy,
+    no_color: bool,
+) -> Result<Config, Faulty> {
+    let profiles = profiles::profiles(judge, tables);
     let guard = guard(judge);
     let listeners = listeners(judge, guard.as_ref().ok());
+    if let (Ok(profiles), Ok((listen, admin))) = (&profiles, &listeners) {
+        profiles::listeners(judge, tables, profiles, guard.as_ref().ok(), [Some(listen), admin.as_ref()]);
+    }
     let vias = [("response", Via::Response), ("both", Via::Both), ("off", Via::Off)];
     let via = judge.value(&o::VIA, |text| values::one_of(text, &vias));
     let retry = retry(judge);
@@ -67,11 +82,15 @@ fn parts(judge: &mut Judge<'_>, forward_proxy: ForwardProxy, no_color: bool) -> 
     let drain_timeout = judge.duration(&o::DRAIN_TIMEOUT);
     let log = log_settings(judge, no_color);
     let (listen, admin) = listeners?;
+    let profiles = profiles?;
+    let first = profiles.first().ok_or(Faulty)?;
+    let (upstream, oauth) = (first.upstream.clone(), first.oauth.clone());
     Ok(Config {
         listen,
         admin,
-        upstream: upstream?,
-        oauth: oauth?,
+        profiles,
+        upstream,
+        oauth,
         guard: guard?,
         via: via?,
         retry: retry?,
@@ -82,13 +101,22 @@ fn parts(judge: &mut Judge<'_>, forward_proxy: ForwardProxy, no_color: bool) -> 
     })
 }
 
+/// Where requests go, and as whom.
+pub(super) fn way(judge: &mut Judge<'_>) -> Result<(Upstream, OAuth), Faulty> {
+    let upstream = upstream(judge);
+    let oauth = grant::oauth(judge, upstream.as_ref().ok().map(|upstream| &upstream.base_url));
+    Ok((upstream?, oauth?))
+}
+
 fn upstream(judge: &mut Judge<'_>) -> Result<Upstream, Faulty> {
     let base_url = base_url(judge);
+    let discovery = discovery(judge);
     let ca_file = judge.optional(&o::CA_FILE, ca_file);
     let connect_timeout = judge.duration(&o::CONNECT_TIMEOUT);
     let response_timeout = judge.duration_or_off(&o::RESPONSE_TIMEOUT);
     Ok(Upstream {
         base_url: base_url?,
+        discovery: discovery?,
         ca_file: ca_file?,
         connect_timeout: connect_timeout?,
         response_timeout: response_timeout?,
@@ -109,6 +137,22 @@ fn base_url(judge: &mut Judge<'_>) -> Result<BaseUrl, Faulty> {
     if is_given && let Some(given) = given? { Ok(given) } else { of_region }
 }
 
+/// Whether and how the API is found; an explicit base URL excludes it, and the stronger source wins.
+fn discovery(judge: &mut Judge<'_>) -> Result<Option<Discovery>, Faulty> {
+    let discover =
+        judge.value(&o::DISCOVER, |text| values::one_of(text, &[("true", true), ("false", false)]));
+    let url = judge.value(&o::DISCOVERY_URL, urls::token_url);
+    let interval = judge.duration(&o::DISCOVER_INTERVAL);
+    let discover = discover?;
+    if !discover {
+        return Ok(None);
+    }
+    let (strongest, faults) = judge.layers.stronger_of(&o::DISCOVER, &o::BASE_URL);
+    judge.faults.extend(faults);
+    let by_discovery = strongest.is_some_and(|found| *found.entry == o::DISCOVER);
+    Ok(if by_discovery { Some(Discovery { url: url?, interval: interval? }) } else { None })
+}
+
 /// Checks that the bundle can be used; whoever uses it reads it again.
 fn ca_file(path: &str) -> Result<PathBuf, Unfit> {
     let pem = fs::read(path).map_err(|error| Unfit(format!("cannot be read ({error})")))?;
@@ -118,62 +162,6 @@ fn ca_file(path: &str) -> Result<PathBuf, Unfit> {
         Ok(_) => Err(Unfit::because("holds no certificate in PEM form")),
         Err(error) => Err(Unfit(format!("is not a PEM file ({error})"))),
     }
-}
-
-fn oauth(judge: &mut Judge<'_>, base_url: Option<&BaseUrl>) -> Result<OAuth, Faulty> {
-    let client_id = judge.value(&o::CLIENT_ID, values::client_id);
-    let secret = client_secret(judge);
-    let scopes = judge.optional(&o::SCOPES, values::scopes).map(Option::flatten);
-    let token_url = token_url(judge, base_url);
-    let refresh_margin = judge.duration(&o::REFRESH_MARGIN);
-    Ok(OAuth {
-        client_id: client_id?,
-        secret: secret?,
-        scopes: scopes?,
-        token_url: token_url?,
-        refresh_margin: refresh_margin?,
-    })
-}
-
-fn token_url(judge: &mut Judge<'_>, base_url: Option<&BaseUrl>) -> Result<Url, Faulty> {
-    if let Some(url) = judge.optional(&o::TOKEN_URL, urls::token_url)? {
-        return Ok(url);
-    }
-    // Without a base URL its own fault has been kept.
-    urls::token_url_of(base_url.ok_or(Faulty)?).map_err(|unfit| {
-        let layers = judge.layers;
-        layers.of(&o::BASE_URL).next().map_or(Faulty, |found| judge.keep(unfit_value(found, unfit)))
-    })
-}
-
-fn client_secret(judge: &mut Judge<'_>) -> Result<ClientSecret, Faulty> {
-    let layers = judge.layers;
-    let value = judge.optional(&o::CLIENT_SECRET, values::secret);
-    let (strongest, contradictions) = layers.stronger_of(&o::CLIENT_SECRET, &o::CLIENT_SECRET_FILE);
-    if !contradictions.is_empty() {
-        // Which of the two is meant is what the operator has to say first.
-        judge.faults.extend(contradictions);
-        return Err(Faulty);
-    }
-    let Some(found) = strongest else {
-        return Err(judge.keep(Fault::Missing(Missing(&o::CLIENT_SECRET, Some(&o::CLIENT_SECRET_FILE)))));
-    };
-    if *found.entry == o::CLIENT_SECRET {
-        return value?.map(ClientSecret::Value).ok_or(Faulty);
-    }
-    let path = PathBuf::from(&found.text);
-    let (at_start, is_public) = secret_file(&path).map_err(|unfit| judge.keep(unfit_value(found, unfit)))?;
-    if is_public {
-        judge.warnings.push(Warning::SecretReadableByAll(path.clone()));
-    }
-    Ok(ClientSecret::File { path, at_start })
-}
-
-/// What the file holds, and whether every user of the machine can read it.
-fn secret_file(path: &Path) -> Result<(Secret, bool), Unfit> {
-    let secret = values::secret_in_file(path)?;
-    let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
-    Ok((secret, mode & 0o004 != 0))
 }
 
 fn guard(judge: &mut Judge<'_>) -> Result<Guard, Faulty> {

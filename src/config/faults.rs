@@ -88,15 +88,35 @@ pub enum Fault {
         /// What was probably meant.
         suggestion: Option<&'static str>,
     },
-    /// The secret stands in the file.
+    /// A secret stands in the file.
     #[error(
-        "{name} in {origin}: the client secret never goes into the configuration file; accepted: the environment variable CXONE_CLIENT_SECRET, or a file of its own named by oauth.client_secret_file"
+        "{name} in {origin}: {} never goes into the configuration file; accepted: the environment variable {}, or a file of its own named by {}",
+        the_secret(secret), secret.variable, file.name()
     )]
     SecretInFile {
         /// The dotted key.
         name: String,
         /// Where it stands.
         origin: Source,
+        /// The secret's option.
+        secret: &'static Entry,
+        /// The option that names a file for it.
+        file: &'static Entry,
+    },
+    /// An option that the grant has no use for: one of the two is a mistake.
+    #[error(
+        "{name} from {origin}: is set, but the grant {needed_by} does not use it; accepted: leave it out, or set oauth.grant to {}",
+        either(users)
+    )]
+    Unused {
+        /// The option's name.
+        name: &'static str,
+        /// Where it is set.
+        origin: Source,
+        /// The grant.
+        needed_by: Chosen,
+        /// The grants that use it.
+        users: &'static [&'static str],
     },
     /// Bytes that are no text.
     #[error("{name} from {origin}: is not valid UTF-8; accepted: text")]
@@ -122,6 +142,16 @@ pub enum Fault {
         /// Where it stops making sense.
         origin: Source,
         /// What the parser says; never a piece of the file, which may hold a secret.
+        reason: String,
+    },
+    /// A `[[profile]]` that cannot be used as it is.
+    #[error("{key} in {origin}: {reason}")]
+    Profile {
+        /// The dotted key.
+        key: String,
+        /// Where it stands.
+        origin: Source,
+        /// What is wrong, and what would be accepted.
         reason: String,
     },
     /// A listener that other machines can reach, and nobody said by what name.
@@ -159,26 +189,58 @@ pub enum Fault {
     },
 }
 
+/// A grant that somebody chose.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// Its word.
+    pub word: &'static str,
+    /// Where it was chosen.
+    pub origin: Source,
+}
+
+impl fmt::Display for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` ({})", self.word, self.origin)
+    }
+}
+
 /// An option that must be set, and the ways to do so.
 #[derive(Debug)]
-pub struct Missing(pub &'static Entry, pub Option<&'static Entry>);
+pub struct Missing {
+    /// The option.
+    pub entry: &'static Entry,
+    /// Another that does as well.
+    pub instead: Option<&'static Entry>,
+    /// The grant that needs it, where somebody chose one.
+    pub needed_by: Option<Chosen>,
+}
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(entry, instead) = self;
+        let Self { entry, instead, needed_by } = self;
         let ways = || [Some(entry), instead.as_ref()].into_iter().flatten();
-        write!(f, "{} is not set anywhere; accepted: ", entry.name())?;
+        write!(f, "{} is not set anywhere", entry.name())?;
+        if let Some(chosen) = needed_by {
+            write!(f, ", and the grant {chosen} needs it")?;
+        }
+        f.write_str("; accepted: ")?;
         for way in ways() {
             write!(f, "the environment variable {}, ", way.variable)?;
         }
         for flag in ways().filter_map(|way| way.flag) {
             write!(f, "the flag --{flag}, ")?;
         }
-        for key in ways().filter_map(|way| way.file_key) {
-            write!(f, "or the key {key} in the file named by --config")?;
-        }
-        Ok(())
+        let keys: Vec<_> = ways().filter_map(|way| way.file_key).collect();
+        write!(f, "or the key {} in the file named by --config", keys.join(" or "))
     }
+}
+
+fn the_secret(secret: &Entry) -> &'static str {
+    if *secret == options::CLIENT_SECRET { "the client secret" } else { "the access key's secret" }
+}
+
+fn either(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ")
 }
 
 fn did_you_mean(suggestion: Option<&str>) -> String {
@@ -195,13 +257,14 @@ pub(super) fn quoted(entry: &Entry, text: &str) -> Option<String> {
     let visible = match entry.form {
         Form::Url => without_secrets(text),
         Form::File if is_misplaced(entry, text) => return None,
-        _ if *entry == options::CLIENT_SECRET => return None,
+        _ if entry.is_secret() => return None,
         Form::Text
         | Form::File
         | Form::Address
         | Form::List
         | Form::Words
         | Form::OneOf(_)
+        | Form::Switch
         | Form::Duration { .. }
         | Form::Size { .. }
         | Form::Count { .. } => text.to_owned(),
@@ -213,7 +276,8 @@ pub(super) fn quoted(entry: &Entry, text: &str) -> Option<String> {
 
 /// True where somebody may have put the secret itself where its file's name belongs.
 fn is_misplaced(entry: &Entry, text: &str) -> bool {
-    *entry == options::CLIENT_SECRET_FILE && !text.starts_with(['/', '.', '~'])
+    let holds_a_secret = [&options::CLIENT_SECRET_FILE, &options::ACCESS_KEY_SECRET_FILE].contains(&entry);
+    holds_a_secret && !text.starts_with(['/', '.', '~'])
 }
 
 /// A URL without user information and without what its query and fragment say.

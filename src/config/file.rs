@@ -9,23 +9,59 @@ use toml_edit::{Document, Item, Key, TableLike, Value};
 
 use super::{
     faults::{self, Fault},
-    options::{self, Entry, Form, SECRET_FILE_KEY},
+    options::{self, Entry, Form},
     sources::{Found, Source},
     spelling,
     values::Unfit,
 };
 
+/// What a file says.
+#[derive(Default)]
+pub(super) struct Said {
+    /// The values of the options.
+    pub(super) found: Vec<Found>,
+    /// The `[[profile]]` tables in their order.
+    pub(super) profiles: Vec<ProfileTable>,
+}
+
+/// One `[[profile]]`: keys of its own, and options that hold for it alone.
+pub(super) struct ProfileTable {
+    /// Where it begins.
+    pub(super) origin: Source,
+    /// Its own keys: their text, `true` and `false` for switches.
+    pub(super) keys: Vec<(&'static str, Source, String)>,
+    /// The values of the options.
+    pub(super) found: Vec<Found>,
+}
+
+/// The keys that a profile has for itself; true for switches.
+const PROFILE_KEYS: [(&str, bool); 7] = [
+    ("name", false),
+    ("host", false),
+    ("path_prefix", false),
+    ("strip_prefix", true),
+    ("listen", false),
+    ("credentials", false),
+    ("rewrite_json_links", true),
+];
+
 /// Reads the text of a file named `path`.
-pub(super) fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Vec<Found> {
+pub(super) fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Said {
     let mut reading = Reading { path, text, found: Vec::new(), faults };
+    let mut profiles = Vec::new();
     match Document::parse(text) {
-        Ok(document) => reading.table("", document.as_table()),
+        Ok(document) => {
+            reading.table("", document.as_table());
+            for table in document.get("profile").and_then(Item::as_array_of_tables).into_iter().flatten() {
+                profiles.push(reading.profile(table));
+            }
+        }
         Err(error) => {
             let origin = reading.at(error.span().map_or(0, |span| span.start));
             reading.faults.push(Fault::Syntax { origin, reason: error.message().replace('\n', " ") });
         }
     }
-    reading.found
+    Said { found: reading.found, profiles }
 }
 
 struct Reading<'a> {
@@ -52,7 +88,45 @@ impl Reading<'_> {
         }
     }
 
+    fn profile(&mut self, table: &toml_edit::Table) -> ProfileTable {
+        let origin = self.at(table.span().map_or(0, |span| span.start));
+        let flat = std::mem::take(&mut self.found);
+        let mut keys = Vec::new();
+        for (name, item) in table {
+            let offset =
+                table.key(name).and_then(Key::span).or_else(|| item.span()).map_or(0, |span| span.start);
+            let origin = self.at(offset);
+            let own = PROFILE_KEYS.iter().find(|(known, _)| *known == name);
+            match (own, item.as_value()) {
+                (Some((known, true)), Some(Value::Boolean(switch))) => {
+                    keys.push((*known, origin, switch.value().to_string()));
+                }
+                (Some((known, false)), Some(Value::String(text))) => {
+                    keys.push((*known, origin, text.value().clone()));
+                }
+                (Some((_, is_switch)), _) => {
+                    let wanted = if *is_switch { "`true` or `false`" } else { "a string in quotation marks" };
+                    let key = format!("profile.{name}");
+                    self.faults.push(Fault::Profile { key, origin, reason: format!("accepted: {wanted}") });
+                }
+                (None, _) if matches!(name, "upstream" | "oauth") => self.item(name.to_owned(), origin, item),
+                (None, _) => {
+                    let known: Vec<&str> = PROFILE_KEYS.iter().map(|(known, _)| *known).collect();
+                    let reason = format!(
+                        "is none of a profile's keys; accepted: {}, and the sections upstream and oauth",
+                        known.join(", ")
+                    );
+                    self.faults.push(Fault::Profile { key: format!("profile.{name}"), origin, reason });
+                }
+            }
+        }
+        ProfileTable { origin, keys, found: std::mem::replace(&mut self.found, flat) }
+    }
+
     fn item(&mut self, key: String, origin: Source, item: &Item) {
+        if key == "profile" && item.is_array_of_tables() {
+            return;
+        }
         let is_section = options::TABLE
             .iter()
             .filter_map(|entry| entry.file_key)
@@ -67,13 +141,22 @@ impl Reading<'_> {
                 Ok(text) => self.found.push(Found { entry, source: origin, text }),
                 Err((found, unfit)) => self.faults.push(Fault::Value { entry, origin, found, unfit }),
             }
-        } else if key == SECRET_FILE_KEY || key.ends_with("client_secret") {
-            self.faults.push(Fault::SecretInFile { name: key, origin });
+        } else if let Some((secret, file)) = secret_of(&key) {
+            self.faults.push(Fault::SecretInFile { name: key, origin, secret, file });
         } else {
             let suggestion = spelling::file_key_like(&key).filter(|known| *known != key);
             self.faults.push(Fault::UnknownKey { name: key, origin, suggestion });
         }
     }
+}
+
+/// The secret that somebody wanted to put under this key, and the option for its file.
+fn secret_of(key: &str) -> Option<(&'static Entry, &'static Entry)> {
+    let known = [
+        ("client_secret", &options::CLIENT_SECRET, &options::CLIENT_SECRET_FILE),
+        ("access_key_secret", &options::ACCESS_KEY_SECRET, &options::ACCESS_KEY_SECRET_FILE),
+    ];
+    known.into_iter().find(|(name, ..)| key.ends_with(name)).map(|(_, secret, file)| (secret, file))
 }
 
 /// The text that a variable would hold for the same value, or what was found and why it does not fit.
@@ -87,6 +170,7 @@ fn text_of(entry: &Entry, item: &Item) -> Result<String, (Option<String>, Unfit)
         (Form::Duration { .. } | Form::Size { .. }, Value::Integer(number)) => {
             unfit(Some(format!("`{}`", number.value())), "is a bare number without a unit".to_owned())
         }
+        (Form::Switch, Value::Boolean(switch)) => Ok(switch.value().to_string()),
         (Form::List, Value::Array(array)) => joined(array, ","),
         (Form::Words, Value::Array(array)) => joined(array, " "),
         (Form::Count { .. } | Form::List, Value::String(text)) => {
@@ -97,6 +181,7 @@ fn text_of(entry: &Entry, item: &Item) -> Result<String, (Option<String>, Unfit)
         (form, other) => {
             let wanted = match form {
                 Form::Count { .. } => "an integer",
+                Form::Switch => "`true` or `false`",
                 Form::List => "an array of strings",
                 Form::Text
                 | Form::Url

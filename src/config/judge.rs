@@ -31,7 +31,8 @@ impl Judge<'_> {
         entry: &'static Entry,
         parse: impl Fn(&str) -> Result<T, Unfit>,
     ) -> Result<T, Faulty> {
-        self.optional(entry, parse)?.ok_or_else(|| self.keep(Fault::Missing(Missing(entry, None))))
+        let missing = Missing { entry, instead: None, needed_by: None };
+        self.optional(entry, parse)?.ok_or_else(|| self.keep(Fault::Missing(missing)))
     }
 
     /// The strongest value of an option that may have none.

@@ -11,6 +11,7 @@ pub fn markdown_rows() -> String {
         let key = entry.file_key.map_or_else(|| "(never in the file)".to_owned(), |key| format!("`{key}`"));
         let default = match entry.default {
             Fallback::Required => "required ".to_owned(),
+            Fallback::RequiredFor(cases) => format!("required for {cases} "),
             Fallback::Described("") => String::new(),
             Fallback::Described(words) => format!("{words} "),
             Fallback::Value(value) => format!("`{value}` "),

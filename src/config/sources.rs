@@ -46,6 +46,7 @@ impl fmt::Display for Source {
 }
 
 /// One value as it was found. No `Debug`: it may be the secret.
+#[derive(Clone)]
 pub(super) struct Found {
     /// The option that it sets.
     pub(super) entry: &'static Entry,
@@ -56,12 +57,21 @@ pub(super) struct Found {
 }
 
 /// All values, grouped by kind of source, strongest first.
-pub(super) struct Layers(pub(super) [Vec<Found>; 4]);
+#[derive(Clone)]
+pub(super) struct Layers(pub(super) Vec<Vec<Found>>);
 
 impl Layers {
     /// Every value of an option, strongest first.
     pub(super) fn of(&self, entry: &Entry) -> impl Iterator<Item = &Found> {
         self.0.iter().flatten().filter(move |found| found.entry == entry)
+    }
+
+    /// The values of an option whose source is at least as strong as the strongest that says anything of
+    /// `measure`; all of them where none does.
+    pub(super) fn not_weaker_than(&self, measure: &Entry, entry: &Entry) -> impl Iterator<Item = &Found> {
+        let says = |level: &Vec<Found>| level.iter().any(|found| found.entry == measure);
+        let last = self.0.iter().position(says).unwrap_or(self.0.len());
+        self.0.iter().take(last + 1).flatten().filter(move |found| found.entry == entry)
     }
 
     /// The values of one option, or of the other that it excludes, whichever has the stronger source.
@@ -186,7 +196,7 @@ fn is_service_link(name: &str, value: &OsStr) -> bool {
 pub(super) fn defaults() -> Vec<Found> {
     let written = |entry: &&'static Entry| match entry.default {
         Fallback::Value(text) => Some(Found { entry, source: Source::Default, text: text.to_owned() }),
-        Fallback::Required | Fallback::Described(_) => None,
+        Fallback::Required | Fallback::RequiredFor(_) | Fallback::Described(_) => None,
     };
     options::TABLE.iter().filter_map(written).collect()
 }

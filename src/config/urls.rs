@@ -205,6 +205,14 @@ pub(super) fn token_url_of(base: &BaseUrl) -> Result<Url, Unfit> {
     token_url(&format!("{base}/api/v2/oauth/token"))
 }
 
+/// The token endpoint of the `password` grant: one for all areas.
+pub(super) const PASSWORD_TOKEN_URL: &str = "https://cxone.niceincontact.com/auth/token";
+
+/// The endpoint of an area that gives tokens for access keys.
+pub(super) fn access_key_url_of(area: &str) -> Result<Url, Unfit> {
+    token_url(&format!("https://{area}.nice-incontact.com/authentication/v1/token/access-key"))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -97,8 +97,8 @@ pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Unfi
     known.map(|(_, value)| *value).ok_or_else(|| Unfit::because("is none of the known words"))
 }
 
-/// Reads a client identifier (RFC 6749, A.1: printable ASCII).
-pub(super) fn client_id(text: &str) -> Result<String, Unfit> {
+/// Reads the identifier of a client (RFC 6749, A.1: printable ASCII) or of an access key.
+pub(super) fn identifier(text: &str) -> Result<String, Unfit> {
     if text.is_empty() {
         return Err(Unfit::because("is empty"));
     }
@@ -112,12 +112,29 @@ pub(super) fn client_id(text: &str) -> Result<String, Unfit> {
     }
 }
 
-/// Reads a client secret as a variable holds it.
+/// Reads the name of an area, which becomes the first label of a host name (RFC 1123, 2.1), into lower case.
+pub(super) fn area(text: &str) -> Result<String, Unfit> {
+    if text.is_empty() {
+        return Err(Unfit::because("is empty"));
+    }
+    if text.len() > 63 {
+        return Err(Unfit::because("is longer than 63 characters"));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Err(Unfit::because("contains a character that is no letter, digit or hyphen"));
+    }
+    if text.starts_with('-') || text.ends_with('-') {
+        return Err(Unfit::because("starts or ends with a hyphen"));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+/// Reads a secret as a variable holds it.
 pub(super) fn secret(text: &str) -> Result<Secret, Unfit> {
     Secret::given(text.to_owned()).map_err(unfit_secret)
 }
 
-/// Reads a client secret out of its file. Blocks while the file system does.
+/// Reads a secret out of its file. Blocks while the file system does.
 pub(super) fn secret_in_file(path: &Path) -> Result<Secret, Unfit> {
     Secret::from_file(path).map_err(unfit_secret)
 }

@@ -17,10 +17,8 @@ pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// What an exposition is made of.
 #[derive(Debug)]
 pub struct Readings<'a> {
-    /// Requests and connections.
-    pub shards: &'a Shards,
-    /// Token requests.
-    pub tokens: &'a TokenCounters,
+    /// What each profile counts.
+    pub profiles: Vec<ProfileReadings<'a>>,
     /// The process has begun to end.
     pub draining: bool,
     /// The program's version.
@@ -29,13 +27,55 @@ pub struct Readings<'a> {
     pub started: SystemTime,
 }
 
+/// What one profile counts.
+#[derive(Debug)]
+pub struct ProfileReadings<'a> {
+    /// Its name, where profiles are to be told apart.
+    pub name: Option<&'a str>,
+    /// Requests and connections.
+    pub shards: &'a Shards,
+    /// Token requests; `None` where the credentials are another profile's.
+    pub tokens: Option<&'a TokenCounters>,
+}
+
 /// Everything there is to scrape. Reads two files of `/proc` on Linux, and sums the shards.
 pub fn exposition(readings: &Readings<'_>) -> String {
-    let mut families = requests(readings.shards);
-    families.extend(tokens(readings.tokens));
+    let mut families: Vec<MetricFamily> = Vec::new();
+    for profile in &readings.profiles {
+        let mut own = requests(profile.shards);
+        own.extend(profile.tokens.into_iter().flat_map(tokens));
+        for family in own {
+            merge(&mut families, family, profile.name);
+        }
+    }
+    let connections = readings.profiles.iter().map(|profile| profile.shards.connections()).sum::<usize>();
+    families.push(gauge(
+        "cxone_proxy_connections_open",
+        "Client connections.",
+        &[],
+        number(connections as u64),
+    ));
     families.extend(process(readings));
     // Fails only for a family without samples or without a name, and there is none here.
     TextEncoder::new().encode_to_string(&families).unwrap_or_default()
+}
+
+/// Puts a profile's samples to those of the others, with its name where they are told apart.
+fn merge(families: &mut Vec<MetricFamily>, mut family: MetricFamily, profile: Option<&str>) {
+    let mut samples = family.take_metric();
+    if let Some(profile) = profile {
+        for sample in &mut samples {
+            let mut labels = sample.take_label();
+            labels.push(label("profile", profile));
+            sample.set_label(labels);
+        }
+    }
+    if let Some(known) = families.iter_mut().find(|known| known.name() == family.name()) {
+        known.mut_metric().extend(samples);
+    } else {
+        family.set_metric(samples);
+        families.push(family);
+    }
 }
 
 fn requests(shards: &Shards) -> Vec<MetricFamily> {
@@ -71,12 +111,6 @@ fn requests(shards: &Shards) -> Vec<MetricFamily> {
             "Requests whose answer has not ended.",
             &[],
             number(shards.in_flight() as u64),
-        ),
-        gauge(
-            "cxone_proxy_connections_open",
-            "Client connections.",
-            &[],
-            number(shards.connections() as u64),
         ),
     ]
 }
@@ -229,13 +263,14 @@ fn counted(value: f64) -> Counter {
 }
 
 fn labelled(labels: &[(&str, &str)]) -> Metric {
-    let pair = |(name, value): &(&str, &str)| {
-        let mut pair = LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value((*value).to_owned());
-        pair
-    };
-    Metric::from_label(labels.iter().map(pair).collect())
+    Metric::from_label(labels.iter().map(|(name, value)| label(name, value)).collect())
+}
+
+fn label(name: &str, value: &str) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value.to_owned());
+    pair
 }
 
 /// The format knows floating point numbers only.

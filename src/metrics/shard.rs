@@ -99,6 +99,12 @@ impl Shard {
 #[derive(Clone, Debug, Default)]
 pub struct Shards(Arc<[Arc<Shard>]>);
 
+impl FromIterator<Arc<Shard>> for Shards {
+    fn from_iter<I: IntoIterator<Item = Arc<Shard>>>(shards: I) -> Self {
+        Self(shards.into_iter().collect())
+    }
+}
+
 impl Shards {
     /// `count` of them.
     pub fn new(count: usize) -> Self {

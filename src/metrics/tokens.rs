@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::TokenObserver;
 
 /// Grants that have a label of their own; every other counts as `other`.
-pub const GRANTS: [&str; 2] = ["client_credentials", "refresh_token"];
+pub const GRANTS: [&str; 4] = ["client_credentials", "refresh_token", "password", "access_key"];
 /// Outcomes of token requests, as the label says them; every other counts as `other`.
 pub const OUTCOMES: [&str; 5] = ["ok", "refused", "rate_limited", "unreachable", "unusable"];
 
@@ -89,14 +89,14 @@ mod tests {
             }
         }
         let counts: Vec<u64> = counters.requests().map(|(_, _, count)| count).collect();
-        assert_eq!(counts, (0..10).collect::<Vec<u64>>());
+        assert_eq!(counts, (0..20).collect::<Vec<u64>>());
         assert_eq!(counters.requests().nth(8), Some(("refresh_token", "unreachable", 8)));
     }
 
     #[test]
     fn words_that_are_not_known_make_no_labels() {
         let counters = TokenCounters::default();
-        counters.token_request("password", "ok");
+        counters.token_request("authorization_code", "ok");
         counters.token_request("urn:ietf:params:oauth:grant-type:jwt-bearer", "ok");
         counters.token_request("client_credentials", "lost");
         let others: Vec<_> = counters.requests().filter(|(.., count)| *count > 0).collect();

@@ -4,13 +4,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD_INDIFFERENT;
 use serde_json::{Map, Value};
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::claims::{self, Claims};
 use super::failure::{Failure, Why};
+use super::grant::GrantType;
 use super::shown::shown;
 use super::token::{LONGEST_LIFETIME, RefreshToken};
 use crate::secret::Secret;
@@ -41,6 +41,8 @@ pub struct Obtained {
     pub refresh_token: Option<RefreshToken>,
     /// The scopes granted, where the answer named any.
     pub scopes: Option<Vec<String>>,
+    /// Whose token it is.
+    pub claims: Claims,
     /// How long the access token lives, counted from the asking.
     pub lifetime: Duration,
 }
@@ -48,6 +50,8 @@ pub struct Obtained {
 /// An answer as it came off the wire.
 #[derive(Debug)]
 pub(super) struct Reply {
+    /// What the request asked with.
+    pub(super) grant: GrantType,
     pub(super) status: u16,
     pub(super) content_type: Option<String>,
     pub(super) location: Option<String>,
@@ -81,10 +85,10 @@ fn verdict(reply: &Reply, asked: SystemTime, secrets: &[&Secret]) -> Result<Obta
         200..=299 => success(reply, asked, secrets),
         400..=499 => {
             let object = object_in(&reply.content).unwrap_or_default();
-            Err(refusal(status, &object, secrets))
+            Err(refusal(reply, &object, secrets))
         }
         500..=599 => match object_in(&reply.content) {
-            Some(object) if is_refusal(&object) => Err(refusal(status, &object, secrets)),
+            Some(object) if is_refusal(&object) => Err(refusal(reply, &object, secrets)),
             _ => Err(Why::Failed(status)),
         },
         _ => Err(Why::Unusable(format!("it has the status {status}"))),
@@ -101,15 +105,19 @@ fn success(reply: &Reply, asked: SystemTime, secrets: &[&Secret]) -> Result<Obta
     };
     let mut object = object_in(&reply.content).ok_or(Why::Unusable(what))?;
     if !object.contains_key("access_token") && is_refusal(&object) {
-        return Err(refusal(reply.status, &object, secrets));
+        return Err(refusal(reply, &object, secrets));
     }
     let access_token = access_token(&mut object).map_err(unusable)?;
     token_type(&object).map_err(unusable)?;
-    let lifetime = lifetime(&object, access_token.reveal(), asked);
+    let own = claims::in_jwt(access_token.reveal());
+    let lifetime = lifetime(&object, own.as_ref(), asked);
+    // Where the access token keeps its claims to itself, the identity token beside it names the tenant.
+    let identity = text(&mut object, "id_token").and_then(|token| claims::in_jwt(token.reveal()));
+    let claims = Claims::of(&[own, identity], secrets);
     let scopes =
         object.get("scope").and_then(Value::as_str).map(|scope| scopes(scope, &access_token, secrets));
     let refresh_token = text(&mut object, "refresh_token").map(RefreshToken::new);
-    Ok(Obtained { access_token, refresh_token, scopes, lifetime })
+    Ok(Obtained { access_token, refresh_token, scopes, claims, lifetime })
 }
 
 fn unusable(what: &'static str) -> Why {
@@ -142,12 +150,13 @@ fn is_refusal(object: &Map<String, Value>) -> bool {
     object.get("error").and_then(Value::as_str).is_some_and(|error| REFUSALS.contains(&error))
 }
 
-fn refusal(status: u16, object: &Map<String, Value>, secrets: &[&Secret]) -> Why {
+fn refusal(reply: &Reply, object: &Map<String, Value>, secrets: &[&Secret]) -> Why {
     let said = |key: &str| {
         let text = object.get(key).and_then(Value::as_str)?;
         (!text.trim().is_empty()).then(|| shown(text, secrets))
     };
-    Why::Refused { status, error: said("error"), description: said("error_description") }
+    let (status, grant) = (reply.status, reply.grant);
+    Why::Refused { status, grant, error: said("error"), description: said("error_description") }
 }
 
 /// Moves a text out of the object, so that no copy of it stays behind.
@@ -193,9 +202,9 @@ fn scopes(scope: &str, access_token: &Secret, secrets: &[&Secret]) -> Vec<String
 }
 
 /// The answer's `expires_in`, else the token's own `exp`, else an hour.
-fn lifetime(object: &Map<String, Value>, access_token: &str, asked: SystemTime) -> Duration {
+fn lifetime(object: &Map<String, Value>, own: Option<&Map<String, Value>>, asked: SystemTime) -> Duration {
     let stated = object.get("expires_in").and_then(seconds);
-    let lifetime = stated.or_else(|| own_lifetime(access_token, asked)).unwrap_or(USUAL_LIFETIME);
+    let lifetime = stated.or_else(|| left(own?, asked)).unwrap_or(USUAL_LIFETIME);
     lifetime.min(LONGEST_LIFETIME)
 }
 
@@ -219,15 +228,8 @@ fn whole(number: &serde_json::Number) -> Option<u64> {
     })
 }
 
-/// What is left until the `exp` of a token that is a readable JWT (RFC 7519 section 4.1.4), where
-/// that lies ahead. The signature is not looked at: it is the upstream's to verify.
-fn own_lifetime(access_token: &str, asked: SystemTime) -> Option<Duration> {
-    let mut parts = access_token.split('.');
-    let (_, claims, _, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
-        return None;
-    };
-    let claims = Zeroizing::new(URL_SAFE_NO_PAD_INDIFFERENT.decode(claims).ok()?);
-    let claims: Map<String, Value> = serde_json::from_slice(&claims).ok()?;
+/// What is left until the `exp` of a JWT (RFC 7519 section 4.1.4), where that lies ahead.
+fn left(claims: &Map<String, Value>, asked: SystemTime) -> Option<Duration> {
     let Value::Number(exp) = claims.get("exp")? else { return None };
     let exp = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(whole(exp)?));
     // A moment that the calendar cannot hold lies ahead of everything.

@@ -1,4 +1,4 @@
-//! Who we are to the token endpoint: the client identifier and where its secret comes from.
+//! Who we are to the token endpoint: an identifier and where its secret comes from.
 //!
 //! Decides which secret is sent when the secret file has become unreadable. Knows nothing of
 //! requests.
@@ -16,14 +16,15 @@ use crate::secret::{Secret, SecretFault};
 /// a file system that hangs, and the last good secret is better than none.
 const FILE_TIME_OUT: Duration = Duration::from_secs(2);
 
-/// A client identifier with its secret (RFC 6749 section 2.3.1). `Debug` shows no secret.
+/// An identifier with its secret: a client's (RFC 6749 section 2.3.1) or an access key's. `Debug` shows
+/// no secret.
 #[derive(Debug)]
 pub struct Credentials {
-    client_id: String,
+    id: String,
     secret: SecretSource,
 }
 
-/// Where the client secret comes from.
+/// Where a secret comes from.
 #[derive(Debug)]
 pub enum SecretSource {
     /// Given once, good until the end.
@@ -39,18 +40,18 @@ pub enum SecretSource {
 
 impl Credentials {
     /// Credentials whose secret does not change.
-    pub fn with_secret(client_id: String, secret: Secret) -> Self {
-        Self { client_id, secret: SecretSource::Value(secret) }
+    pub fn with_secret(id: String, secret: Secret) -> Self {
+        Self { id, secret: SecretSource::Value(secret) }
     }
 
     /// Credentials whose secret lies in a file. `first` is what it held at start.
-    pub fn with_secret_file(client_id: String, path: PathBuf, first: Secret) -> Self {
-        Self { client_id, secret: SecretSource::File { path, last_good: ArcSwap::from_pointee(first) } }
+    pub fn with_secret_file(id: String, path: PathBuf, first: Secret) -> Self {
+        Self { id, secret: SecretSource::File { path, last_good: ArcSwap::from_pointee(first) } }
     }
 
-    /// The client identifier. Not secret.
-    pub fn client_id(&self) -> &str {
-        &self.client_id
+    /// The identifier. Not secret.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// The secret as it is now. Reads the file where there is one, for two seconds at most; where
@@ -67,7 +68,7 @@ impl Credentials {
                     tracing::warn!(
                         path = %path.display(),
                         reason = %reason,
-                        "client secret file is unusable, the last good secret is used"
+                        "secret file is unusable, the last good secret is used"
                     );
                     Secret::clone(&last_good.load())
                 }

@@ -1,7 +1,7 @@
-//! The token endpoint on the wire: a form out, an answer in.
+//! The token endpoint on the wire: a request out, an answer in.
 //!
-//! Decides how a token request is sent. What the answer means is decided in
-//! [`answer`](super::answer), when to ask in [`renewal`](super::renewal).
+//! Decides how a token request is sent. What it says is decided in [`grant`](super::grant), what the
+//! answer means in [`answer`](super::answer), when to ask in [`renewal`](super::renewal).
 
 use std::error::Error;
 use std::fmt;
@@ -12,40 +12,43 @@ use bytes::Bytes;
 use http::{HeaderName, header};
 use reqwest::{Client, Proxy, Response, redirect, retry};
 use tokio::time::{Instant, timeout_at};
-use url::{Url, form_urlencoded};
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::Settings;
 use super::answer::{Content, Obtained, Reply, judge};
-use super::credentials::Credentials;
 use super::failure::{Failure, Why};
+use super::grant::{Grant, GrantType, Request};
 use super::shown::shown;
-use super::token::Grant;
+use super::token::Ask;
 use crate::backoff::retry_after;
 use crate::clock::Clock;
 use crate::secret::Secret;
 
-/// From the first look at the secret to the last byte of the answer. Clients wait for this.
+/// From the first look at a secret's file to the last byte of the answer. Clients wait for this.
 const TIME_OUT: Duration = Duration::from_secs(10);
 /// The most of an answer that is read. Access tokens with many claims take a few KiB.
 const LONGEST_ANSWER: usize = 64 * 1024;
 const USER_AGENT: &str = concat!("cxone-proxy/", env!("CARGO_PKG_VERSION"));
 
-/// Where tokens come from. The seam for other ways to get one; tests put a script here.
+/// Where tokens come from. The seam for tests, which put a script here.
 pub trait TokenEndpoint: Send + Sync + 'static {
-    /// Asks once. The grant, and with it the refresh token, is used up whatever comes of it.
-    fn ask(&self, grant: Grant) -> impl Future<Output = Result<Obtained, Failure>> + Send;
+    /// Asks once. A refresh token is used up whatever comes of it.
+    fn ask(&self, ask: Ask) -> impl Future<Output = Result<Obtained, Failure>> + Send;
 
-    /// The scopes asked for with the client's own credentials.
+    /// What a request asks with, for logs and metrics.
+    fn grant_type(&self, ask: &Ask) -> GrantType;
+
+    /// The scopes asked for at log-in.
     fn scopes(&self) -> Vec<String>;
 }
 
-/// The token endpoint of one region, with one set of credentials. `Debug` shows no secret.
+/// One token endpoint, with one way to log in there. `Debug` shows no secret.
 pub struct Endpoint {
     client: Client,
     url: Url,
     scopes: Option<String>,
-    credentials: Credentials,
+    grant: Grant,
     clock: Clock,
     time_out: Duration,
 }
@@ -63,7 +66,7 @@ pub enum EndpointError {
 
 impl Endpoint {
     /// Makes the client. Connects nowhere.
-    pub fn new(settings: Settings, credentials: Credentials, clock: Clock) -> Result<Self, EndpointError> {
+    pub fn new(settings: Settings, grant: Grant, clock: Clock) -> Result<Self, EndpointError> {
         let Settings { token_url, scopes, refresh_margin: _, mut tls, forward_proxy } = settings;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Early data may be replayed by anybody on the way, and a refresh token is good for one use.
@@ -85,7 +88,7 @@ impl Endpoint {
             client = client.proxy(proxy);
         }
         let client = client.build().map_err(|error| EndpointError::Client(error.without_url()))?;
-        Ok(Self { client, url: token_url, scopes, credentials, clock, time_out: TIME_OUT })
+        Ok(Self { client, url: token_url, scopes, grant, clock, time_out: TIME_OUT })
     }
 
     /// The address asked.
@@ -93,32 +96,22 @@ impl Endpoint {
         &self.url
     }
 
-    fn form(&self, grant: &str, secret: &Secret, refresh_token: Option<&Secret>) -> Zeroizing<Vec<u8>> {
-        let mut form = form_urlencoded::Serializer::new(String::with_capacity(1024));
-        form.append_pair("grant_type", grant);
-        if let Some(refresh_token) = refresh_token {
-            form.append_pair("refresh_token", refresh_token.reveal());
-        }
-        form.append_pair("client_id", self.credentials.client_id());
-        form.append_pair("client_secret", secret.reveal());
-        if let (None, Some(scopes)) = (refresh_token, &self.scopes) {
-            form.append_pair("scope", scopes);
-        }
-        Zeroizing::new(form.finish().into_bytes())
-    }
-
-    async fn fetch(&self, form: Zeroizing<Vec<u8>>, deadline: Instant) -> Result<Reply, Fault> {
-        let request = self
+    async fn fetch(&self, grant: GrantType, request: Request, deadline: Instant) -> Result<Reply, Fault> {
+        let mut post = self
             .client
             .post(self.url.clone())
             .header(header::ACCEPT, "application/json")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::CONTENT_TYPE, request.content_type)
             .header(header::CONNECTION, "close")
-            .body(Bytes::from_owner(form));
-        let mut response = timeout_at(deadline, request.send()).await.map_err(|_| Fault::Late)??;
+            .body(Bytes::from_owner(request.content));
+        if let Some(authorization) = request.authorization {
+            post = post.header(header::AUTHORIZATION, authorization);
+        }
+        let mut response = timeout_at(deadline, post.send()).await.map_err(|_| Fault::Late)??;
         let lines = response.headers().get_all(header::RETRY_AFTER);
         let retry_after = retry_after(lines.iter().map(http::HeaderValue::as_bytes), self.clock.now().wall);
         Ok(Reply {
+            grant,
             status: response.status().as_u16(),
             content_type: first_line(&response, &header::CONTENT_TYPE),
             location: first_line(&response, &header::LOCATION),
@@ -134,28 +127,32 @@ impl fmt::Debug for Endpoint {
         f.debug_struct("Endpoint")
             .field("host", &self.url.host_str())
             .field("scopes", &self.scopes)
-            .field("credentials", &self.credentials)
+            .field("grant", &self.grant)
             .finish_non_exhaustive()
     }
 }
 
 impl TokenEndpoint for Endpoint {
     /// Takes ten seconds at most. Dropping it closes the connection.
-    async fn ask(&self, grant: Grant) -> Result<Obtained, Failure> {
+    async fn ask(&self, ask: Ask) -> Result<Obtained, Failure> {
         let asked = self.clock.now();
         let deadline = asked.steady + self.time_out;
-        let secret = self.credentials.secret().await;
-        let name = grant.name();
-        let refresh_token = match grant {
-            Grant::ClientCredentials => None,
-            Grant::RefreshToken(token) => Some(token.into_secret()),
+        let grant = self.grant.grant_type(&ask);
+        let mut request = self.grant.request(ask, self.scopes.as_deref()).await;
+        let secrets = std::mem::take(&mut request.secrets);
+        let sent: Vec<&Secret> = secrets.iter().collect();
+        let mut obtained = match self.fetch(grant, request, deadline).await {
+            Ok(reply) => judge(&reply, asked.wall, &sent)?,
+            Err(fault) => return Err(Failure::from(fault.why(&sent))),
         };
-        let sent: Vec<&Secret> = [Some(&secret), refresh_token.as_ref()].into_iter().flatten().collect();
-        let form = self.form(name, &secret, refresh_token.as_ref());
-        match self.fetch(form, deadline).await {
-            Ok(reply) => judge(&reply, asked.wall, &sent),
-            Err(fault) => Err(Failure::from(fault.why(&sent))),
+        if !self.grant.can_refresh() {
+            obtained.refresh_token = None;
         }
+        Ok(obtained)
+    }
+
+    fn grant_type(&self, ask: &Ask) -> GrantType {
+        self.grant.grant_type(ask)
     }
 
     fn scopes(&self) -> Vec<String> {
@@ -245,6 +242,8 @@ async fn content(response: &mut Response, deadline: Instant) -> Content {
     }
 }
 
+#[cfg(test)]
+mod grants;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

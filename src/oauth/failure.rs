@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::grant::GrantType;
+
 /// Why a token request brought no token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -14,6 +16,8 @@ pub enum Why {
     Refused {
         /// The answer's status.
         status: u16,
+        /// What was refused.
+        grant: GrantType,
         /// The answer's `error`, where it had one.
         error: Option<String>,
         /// The answer's `error_description`, where it had one.
@@ -95,7 +99,7 @@ impl Why {
     /// The next step for a person.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Refused { status, error, .. } => refusal_hint(*status, error.as_deref()),
+            Self::Refused { status, grant, error, .. } => refusal_hint(*grant, *status, error.as_deref()),
             Self::Unusable(_) => {
                 "Check CXONE_TOKEN_URL (or CXONE_BASE_URL): something other than a token endpoint \
                  answers there, such as a login page or a web filter."
@@ -126,22 +130,43 @@ impl Why {
     }
 }
 
-fn refusal_hint(status: u16, error: Option<&str>) -> &'static str {
-    match (error, status) {
-        (Some("invalid_client"), _) | (None, 401) => {
+fn refusal_hint(grant: GrantType, status: u16, error: Option<&str>) -> &'static str {
+    match (error, status, grant) {
+        (None, 404 | 405, GrantType::AccessKey) => {
+            "Check CXONE_AREA (or CXONE_TOKEN_URL): no token endpoint is there."
+        }
+        (None, 404 | 405, _) => "Check CXONE_TOKEN_URL (or CXONE_BASE_URL): no token endpoint is there.",
+        // Its endpoint speaks no OAuth, so its refusals have no more than a status.
+        (_, _, GrantType::AccessKey) => {
+            "Check CXONE_ACCESS_KEY_ID and CXONE_ACCESS_KEY_SECRET: copied whole, not deactivated, and made \
+             in the area named by CXONE_AREA."
+        }
+        (Some("invalid_client") | None, 401, GrantType::Password)
+        | (Some("invalid_client"), _, GrantType::Password) => {
+            "Check CXONE_CLIENT_ID and CXONE_CLIENT_SECRET: those of the registered application, not of the \
+             access key. Where they are right, try CXONE_CLIENT_AUTH=basic_raw or body."
+        }
+        (Some("invalid_client"), _, _) | (None, 401, _) => {
             "Check CXONE_CLIENT_ID and CXONE_CLIENT_SECRET: copied whole, not expired or revoked, and \
              made for this region."
         }
-        (Some("invalid_scope"), _) => {
+        (Some("invalid_scope"), _, _) => {
             "Ask in CXONE_SCOPES only for scopes that this client was granted, separated by spaces."
         }
-        (Some("unauthorized_client" | "unsupported_grant_type"), _) => {
+        (Some("unauthorized_client" | "unsupported_grant_type"), _, GrantType::Password) => {
+            "Allow the password grant for this application where it was registered, and check \
+             CXONE_TOKEN_URL and CXONE_GRANT."
+        }
+        (Some("unauthorized_client" | "unsupported_grant_type"), _, _) => {
             "Allow the client credentials grant for this client where it was registered."
         }
-        (Some("invalid_grant"), _) => {
+        (Some("invalid_grant"), _, GrantType::Password) => {
+            "Check CXONE_ACCESS_KEY_ID and CXONE_ACCESS_KEY_SECRET: copied whole, not deactivated, and \
+             their user still active."
+        }
+        (Some("invalid_grant"), _, _) => {
             "The grant was revoked or has expired: check in CXone that the client is still active."
         }
-        (None, 404 | 405) => "Check CXONE_TOKEN_URL (or CXONE_BASE_URL): no token endpoint is there.",
         _ => "Check the client's registration, CXONE_SCOPES and CXONE_TOKEN_URL.",
     }
 }
@@ -149,7 +174,7 @@ fn refusal_hint(status: u16, error: Option<&str>) -> &'static str {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { status, error, description } => {
+            Self::Refused { status, error, description, .. } => {
                 write!(f, "the token endpoint refused the request ({status}")?;
                 if let Some(error) = error {
                     write!(f, " {error}")?;
@@ -225,7 +250,11 @@ mod tests {
     use super::*;
 
     fn refused(status: u16, error: Option<&str>) -> Why {
-        Why::Refused { status, error: error.map(str::to_owned), description: None }
+        refused_by(GrantType::ClientCredentials, status, error)
+    }
+
+    fn refused_by(grant: GrantType, status: u16, error: Option<&str>) -> Why {
+        Why::Refused { status, grant, error: error.map(str::to_owned), description: None }
     }
 
     #[test]
@@ -250,6 +279,27 @@ mod tests {
         let hints: HashSet<_> = reasons.iter().map(Why::hint).collect();
         assert_eq!(hints.len(), reasons.len());
         assert_eq!(refused(401, None).hint(), refused(400, Some("invalid_client")).hint());
+    }
+
+    #[test]
+    fn a_refusal_names_what_this_grant_has_sent() {
+        for (grant, status, error, step) in [
+            (GrantType::Password, 400, Some("invalid_grant"), "CXONE_ACCESS_KEY_SECRET"),
+            (GrantType::Password, 401, Some("invalid_grant"), "CXONE_ACCESS_KEY_SECRET"),
+            (GrantType::Password, 401, Some("invalid_client"), "basic_raw"),
+            (GrantType::Password, 400, Some("invalid_client"), "basic_raw"),
+            (GrantType::Password, 401, None, "basic_raw"),
+            (GrantType::Password, 400, Some("unauthorized_client"), "password grant"),
+            (GrantType::Password, 400, Some("invalid_scope"), "CXONE_SCOPES"),
+            (GrantType::AccessKey, 401, None, "CXONE_AREA"),
+            (GrantType::AccessKey, 400, Some("anything"), "CXONE_ACCESS_KEY_ID"),
+            (GrantType::AccessKey, 404, None, "CXONE_AREA"),
+            (GrantType::RefreshToken, 400, Some("invalid_client"), "CXONE_CLIENT_ID"),
+        ] {
+            let hint = refused_by(grant, status, error).hint();
+            assert!(hint.contains(step), "{grant:?} {status} {error:?}: {hint}");
+            assert!(grant != GrantType::AccessKey || !hint.contains("CLIENT"), "{hint}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::answer::Obtained;
 use super::endpoint::{Endpoint, TokenEndpoint};
 use super::failure::{Failure, Why};
 use super::renewal::{Decision, Demand, Renewal};
-use super::token::{AccessToken, Grant, Validity};
+use super::token::{AccessToken, Ask, Validity};
 use super::tokens::{Board, Standing, Tokens};
 use crate::clock::{Clock, Now};
 use crate::metrics::TokenObserver;
@@ -35,6 +35,14 @@ pub struct Keeper<E = Endpoint> {
     renewal: Renewal,
     board: Arc<Board>,
     standing: watch::Sender<Standing>,
+}
+
+/// A token request under way.
+struct Asked {
+    at: Now,
+    /// In the words of logs and metrics.
+    grant: &'static str,
+    refreshing: bool,
 }
 
 /// Gives the trait object a `Debug`.
@@ -82,7 +90,7 @@ impl<E: TokenEndpoint> Keeper<E> {
     async fn step(&mut self) {
         self.hear(self.clock.now());
         match self.renewal.decide(self.clock.now()) {
-            Decision::Ask(grant) => self.renew(grant).await,
+            Decision::Ask(ask) => self.renew(ask).await,
             Decision::WaitUntil(moment) => {
                 let nap = self.clock.now().until(moment).min(LONGEST_SLEEP);
                 tokio::select! {
@@ -115,40 +123,37 @@ impl<E: TokenEndpoint> Keeper<E> {
         }
     }
 
-    async fn renew(&mut self, grant: Grant) {
-        let name = grant.name();
-        let asked = self.clock.now();
-        let answer = self.endpoint.ask(grant).await;
+    async fn renew(&mut self, ask: Ask) {
+        let asked = Asked {
+            at: self.clock.now(),
+            grant: self.endpoint.grant_type(&ask).as_str(),
+            refreshing: matches!(ask, Ask::Refresh(_)),
+        };
+        let answer = self.endpoint.ask(ask).await;
         // Demands that came in the meantime are about the token that this answer replaces; and one
         // accepted request in the meantime ends the spacing that this answer might widen.
         let now = self.clock.now();
         self.hear(now);
-        let answer = answer.and_then(|obtained| self.publish_token(name, obtained, asked, now));
+        let answer = answer.and_then(|obtained| self.publish_token(&asked, obtained, now));
         if let Err(failure) = answer {
-            self.publish_failure(name, failure, now);
+            self.publish_failure(asked.grant, failure, now);
         }
     }
 
-    fn publish_token(
-        &mut self,
-        grant: &'static str,
-        obtained: Obtained,
-        asked: Now,
-        now: Now,
-    ) -> Result<(), Failure> {
-        let Obtained { access_token, refresh_token, scopes, lifetime } = obtained;
-        let validity = Validity::new(asked, lifetime);
-        let scopes = scopes.unwrap_or_else(|| self.scopes_taken_for_granted(grant));
+    fn publish_token(&mut self, asked: &Asked, obtained: Obtained, now: Now) -> Result<(), Failure> {
+        let Obtained { access_token, refresh_token, scopes, claims, lifetime } = obtained;
+        let validity = Validity::new(asked.at, lifetime);
+        let scopes = scopes.unwrap_or_else(|| self.scopes_taken_for_granted(asked));
         let generation = self.renewal.generation() + 1;
-        let token = AccessToken::new(generation, access_token, scopes, now, validity)
+        let token = AccessToken::new(generation, access_token, scopes, claims, now, validity)
             .ok_or_else(|| Why::Unusable("its access_token does not fit into a field".to_owned()))?;
         let spaced_since = self.renewal.spacing().map(|(since, _)| since);
         self.renewal.obtained(validity, refresh_token, now);
 
-        self.observer.0.token_request(grant, "ok");
+        self.observer.0.token_request(asked.grant, "ok");
         self.observer.0.token_obtained(now.wall, token.expires_at().wall);
         tracing::info!(
-            grant,
+            grant = asked.grant,
             generation,
             lifetime_seconds = lifetime.as_secs(),
             scopes = token.scopes().join(" "),
@@ -183,8 +188,8 @@ impl<E: TokenEndpoint> Keeper<E> {
 
     /// The scopes of an answer that names none: those asked for (RFC 6749 section 5.1), which for a
     /// refresh are those of the token before (section 6).
-    fn scopes_taken_for_granted(&self, grant: &'static str) -> Vec<String> {
-        let before = self.board.latest.load_full().filter(|_| grant == "refresh_token");
+    fn scopes_taken_for_granted(&self, asked: &Asked) -> Vec<String> {
+        let before = self.board.latest.load_full().filter(|_| asked.refreshing);
         before.map_or_else(|| self.endpoint.scopes(), |token| token.scopes().to_vec())
     }
 }

@@ -1,10 +1,11 @@
 //! As whom a request goes upstream: tokens by OAuth 2.0 (RFC 6749), kept fresh in the background.
 //!
 //! ```text
-//! keeper -> renewal        when is a token asked for, on which grant? (pure)
-//!   |  `--> endpoint -> answer -> token
+//! keeper -> renewal            when is a token asked for, and with what? (pure)
+//!   |  `--> endpoint -> grant  what does the request say?
+//!   |           `----> answer -> token
 //!   v
-//! tokens -> exchange       the current token; "this one was refused"
+//! tokens -> exchange           the current token; "this one was refused"
 //! ```
 //!
 //! [`keeper()`] makes both ends: a [`Keeper`], whose one task asks for tokens, and [`Tokens`], the
@@ -12,9 +13,11 @@
 //! when the upstream refuses it. An expired one is never given out.
 
 mod answer;
+mod claims;
 mod credentials;
 mod endpoint;
 mod failure;
+mod grant;
 mod keeper;
 mod renewal;
 mod shown;
@@ -28,11 +31,13 @@ use std::time::Duration;
 use url::Url;
 
 pub use answer::Obtained;
+pub use claims::Claims;
 pub use credentials::{Credentials, SecretSource};
 pub use endpoint::{Endpoint, EndpointError, TokenEndpoint};
 pub use failure::{Failure, NoNewer, Unavailable, Why};
+pub use grant::{ClientAuth, Grant, GrantType};
 pub use keeper::Keeper;
-pub use token::{AccessToken, Grant, RefreshToken};
+pub use token::{AccessToken, Ask, RefreshToken};
 pub use tokens::{Snapshot, State, Tokens};
 
 use crate::clock::Clock;
@@ -71,25 +76,26 @@ impl fmt::Debug for Settings {
 /// Fails where the settings make no HTTP client.
 pub fn keeper(
     settings: Settings,
-    credentials: Credentials,
+    grant: Grant,
     clock: Clock,
     observer: Arc<dyn TokenObserver>,
 ) -> Result<(Tokens, Keeper), EndpointError> {
     let refresh_margin = settings.refresh_margin;
-    let endpoint = Endpoint::new(settings, credentials, clock.clone())?;
+    let endpoint = Endpoint::new(settings, grant, clock.clone())?;
     Ok(Keeper::new(endpoint, refresh_margin, clock, observer))
 }
 
-/// Asks for one token with the client's own credentials, now, for the commands that only want to
+/// Asks for one token by the configured grant, now, for the commands that only want to
 /// see one. Takes ten seconds at most. Cancel safe: dropping it closes the connection.
 pub async fn fetch_once(endpoint: &Endpoint, clock: &Clock) -> Result<AccessToken, Unavailable> {
     let unavailable =
         |failure: Failure| Unavailable::new(Arc::new(failure.why), failure.retry_after.unwrap_or_default());
     let asked = clock.now();
-    let obtained = endpoint.ask(Grant::ClientCredentials).await.map_err(unavailable)?;
+    let obtained = endpoint.ask(Ask::LogIn).await.map_err(unavailable)?;
     let scopes = obtained.scopes.unwrap_or_else(|| endpoint.scopes());
     let validity = Validity::new(asked, obtained.lifetime);
-    AccessToken::new(1, obtained.access_token, scopes, clock.now(), validity).ok_or_else(|| {
+    let Obtained { access_token, claims, .. } = obtained;
+    AccessToken::new(1, access_token, scopes, claims, clock.now(), validity).ok_or_else(|| {
         unavailable(Why::Unusable("its access_token does not fit into a field".to_owned()).into())
     })
 }

@@ -1,13 +1,13 @@
-//! When a token is asked for, and on which grant. Pure: events in, decisions out, with the moment and
+//! When a token is asked for, and with what. Pure: events in, decisions out, with the moment and
 //! the rolled number as arguments.
 //!
 //! Decides everything about the order of token requests. Knows nothing of what a token looks like,
-//! of sockets, or of who waits. [`keeper`](super::keeper) is the one that acts on it.
+//! of sockets, or of who waits. [`keeper`](mod@super::keeper) is the one that acts on it.
 
 use std::time::Duration;
 
 use super::failure::Nature;
-use super::token::{Grant, RefreshToken, Validity};
+use super::token::{Ask, RefreshToken, Validity};
 use crate::backoff::{doubling, full_jitter};
 use crate::clock::Now;
 
@@ -27,8 +27,8 @@ const BREATH: Duration = Duration::from_millis(500);
 /// What is to be done now.
 #[derive(Debug)]
 pub(super) enum Decision {
-    /// Ask for a token on this grant, at once, and report what came of it.
-    Ask(Grant),
+    /// Ask for a token with this, at once, and report what came of it.
+    Ask(Ask),
     /// Nothing before this moment, unless something happens.
     WaitUntil(Now),
     /// Nothing until the answer to the request under way is reported.
@@ -120,10 +120,10 @@ impl Renewal {
         {
             return Decision::WaitUntil(moment);
         }
-        let grant = self.refresh_token.take().map_or(Grant::ClientCredentials, Grant::RefreshToken);
-        let refreshing = matches!(grant, Grant::RefreshToken(_));
+        let ask = self.refresh_token.take().map_or(Ask::LogIn, Ask::Refresh);
+        let refreshing = matches!(ask, Ask::Refresh(_));
         self.asking = Some(Asking { refreshing, forced: self.forced });
-        Decision::Ask(grant)
+        Decision::Ask(ask)
     }
 
     /// The upstream refused the token of this `generation`.
@@ -173,7 +173,7 @@ impl Renewal {
 
     /// The request under way brought no token.
     ///
-    /// A refused refresh says nothing of the client's own credentials, so these are tried next, at
+    /// A refused refresh says nothing of the program's own credentials, so these are tried next, at
     /// once unless the endpoint asked for a pause. Everything else is held back.
     pub(super) fn failed(
         &mut self,

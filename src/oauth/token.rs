@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::claims::Claims;
 use crate::clock::Now;
 use crate::secret::Secret;
 
@@ -21,6 +22,7 @@ pub struct AccessToken {
     text: Secret,
     authorization: HeaderValue,
     scopes: Vec<String>,
+    claims: Claims,
     obtained_at: Now,
     validity: Validity,
 }
@@ -72,11 +74,12 @@ impl AccessToken {
         generation: u64,
         text: Secret,
         scopes: Vec<String>,
+        claims: Claims,
         obtained_at: Now,
         validity: Validity,
     ) -> Option<Self> {
         let authorization = bearer(&text)?;
-        Some(Self { generation, text, authorization, scopes, obtained_at, validity })
+        Some(Self { generation, text, authorization, scopes, claims, obtained_at, validity })
     }
 
     /// Counts the tokens of this process, from 1. A higher one was obtained later.
@@ -103,6 +106,17 @@ impl AccessToken {
     /// (RFC 6749 section 5.1).
     pub fn scopes(&self) -> &[String] {
         &self.scopes
+    }
+
+    /// The tenant whose token it is, where it or the `id_token` beside it says so. Not secret.
+    pub fn tenant_id(&self) -> Option<&str> {
+        self.claims.tenant_id.as_deref()
+    }
+
+    /// The area (`na1`, `eu1`, …) that the tenant lived in when the token was issued, where it or the
+    /// `id_token` beside it says so. Tenants fail over: this is for display.
+    pub fn area(&self) -> Option<&str> {
+        self.claims.area.as_deref()
     }
 
     /// When the answer that brought it arrived.
@@ -158,23 +172,13 @@ impl RefreshToken {
     }
 }
 
-/// What a token request is granted on. Asking takes it over, and the refresh token with it.
+/// What a token is asked for with. Asking takes it over, and the refresh token with it.
 #[derive(Debug)]
-pub enum Grant {
-    /// RFC 6749 section 4.4.
-    ClientCredentials,
-    /// RFC 6749 section 6.
-    RefreshToken(RefreshToken),
-}
-
-impl Grant {
-    /// Its `grant_type`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::ClientCredentials => "client_credentials",
-            Self::RefreshToken(_) => "refresh_token",
-        }
-    }
+pub enum Ask {
+    /// The credentials that the program was given, by the configured [`Grant`](super::Grant).
+    LogIn,
+    /// The refresh token of the answer before (RFC 6749 section 6).
+    Refresh(RefreshToken),
 }
 
 #[cfg(test)]
@@ -192,7 +196,8 @@ mod tests {
 
     fn token(text: &str) -> Option<AccessToken> {
         let validity = Validity::new(start(), Duration::from_hours(1));
-        AccessToken::new(7, Secret::new(text.to_owned()), vec!["users".to_owned()], start(), validity)
+        let scopes = vec!["users".to_owned()];
+        AccessToken::new(7, Secret::new(text.to_owned()), scopes, Claims::default(), start(), validity)
     }
 
     #[test]
@@ -215,7 +220,7 @@ mod tests {
         assert!(shown.contains("users"));
         assert!(!shown.contains("abc123"), "{shown}");
         let refresh = RefreshToken::new(Secret::new("abc123".to_owned()));
-        assert!(!format!("{:?}", Grant::RefreshToken(refresh)).contains("abc123"));
+        assert!(!format!("{:?}", Ask::Refresh(refresh)).contains("abc123"));
     }
 
     #[test]

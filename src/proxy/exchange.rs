@@ -16,23 +16,24 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::Method;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::failure::{self, Refused};
 use super::fields::{self, Additions};
 use super::guard::{self, Admitted};
+use super::lead::Lead;
 use super::parts::{Settings, Shared};
 use super::problem::{Problem, ProblemKind};
+use super::profile::{self, Profile};
 use super::replay::Replay;
-use super::reply;
-use super::reply::{Reply, Visit};
+use super::reply::{Passing, Relayed, Reply, Visit};
 use super::retry::{self, Facts, Reason, Seen, SoFar, Verdict};
 use crate::backoff;
 use crate::clock::Clock;
 use crate::message::{Content, FieldSink, Next, RequestHead, Version};
-use crate::metrics::{Shard, Shards};
-use crate::oauth::{AccessToken, NoNewer, Tokens};
-use crate::transport::{Answer, Delivered, Failure, Outgoing, Reuse, Transport};
+use crate::metrics::Shards;
+use crate::oauth::{AccessToken, NoNewer};
+use crate::transport::{Answer, Base, Delivered, Failure, Outgoing, Reuse, Transport};
 
 /// What an answer that is not passed on may still send, so that its connection can be used again.
 const DRAIN_LIMIT: usize = 64 * 1024;
@@ -40,28 +41,31 @@ const DRAIN_LIMIT: usize = 64 * 1024;
 /// The proxy, for one core. Cheap to clone.
 #[derive(Clone)]
 pub struct Proxy {
-    pub(super) shared: Arc<Shared>,
+    shared: Arc<Shared>,
+    /// By which listener its requests come in.
+    listener: usize,
 }
 
 impl Proxy {
-    /// A proxy that counts into `shard`, which is one of `shards`.
-    pub fn new(
-        settings: Settings,
-        tokens: Tokens,
-        transport: Transport,
-        clock: Clock,
-        shard: Arc<Shard>,
-        shards: Shards,
-    ) -> Self {
-        Self { shared: Arc::new(Shared { settings, tokens, transport, clock, shard, shards }) }
+    /// A proxy for the first listener. `shards` are those of all profiles on all cores; `None`
+    /// where there is no profile.
+    pub fn new(settings: Settings, profiles: Vec<Profile>, clock: Clock, shards: Shards) -> Option<Self> {
+        (!profiles.is_empty())
+            .then(|| Self { shared: Arc::new(Shared { settings, profiles, clock, shards }), listener: 0 })
+    }
+
+    /// The same proxy for what comes in by another listener.
+    #[must_use]
+    pub fn behind(&self, listener: usize) -> Self {
+        Self { shared: self.shared.clone(), listener }
     }
 
     /// Does one exchange up to the head of its answer; the reply streams the rest.
     pub async fn exchange<C: Content>(&self, head: &RequestHead, content: C) -> Reply<C> {
         let shared = &self.shared;
-        let visit = Visit::begin(shared.clone(), head.method.clone());
-        match shared.attempt_all(head, content, &visit).await {
-            Ok(relayed) => Reply::relayed(relayed, visit),
+        let mut visit = Visit::begin(shared.clone(), self.listener, head.method.clone());
+        match shared.attempt_all(head, content, &mut visit).await {
+            Ok(relayed) => Reply::relayed(relayed, head, visit),
             Err(Refused::Problem(problem)) => Reply::problem(problem, head, visit),
             Err(Refused::Gone) => Reply::gone(visit),
         }
@@ -69,13 +73,15 @@ impl Proxy {
 
     /// The answer to something that the parser refused.
     pub fn refuse<C: Content>(&self, kind: ProblemKind, detail: &str) -> Reply<C> {
-        let visit = Visit::begin(self.shared.clone(), unparsed_method());
+        let visit = Visit::begin(self.shared.clone(), self.listener, unparsed_method());
         Reply::problem(Problem::new(kind, detail), &RequestHead::default(), visit)
     }
 
     /// Looks after the pool of connections; see [`Transport::sweep`].
     pub fn sweep(&self) {
-        self.shared.transport.sweep(Instant::now());
+        for profile in &self.shared.profiles {
+            profile.upstream.sweep();
+        }
     }
 }
 
@@ -89,77 +95,89 @@ impl Shared {
         &self,
         head: &RequestHead,
         content: C,
-        visit: &Visit,
-    ) -> Result<reply::Relayed<C>, Refused> {
-        let admitted = self.admit(head)?;
+        visit: &mut Visit,
+    ) -> Result<Relayed<C>, Refused> {
+        let admitted = self.admit(head, visit)?;
         if admitted.preflight {
-            return Ok(reply::Relayed::Preflight);
+            return Ok(Relayed::Preflight);
         }
+        let Some((place, profile, path)) = profile::select(&self.profiles, visit.listener, &admitted) else {
+            return Err(failure::no_profile(&self.profiles).into());
+        };
+        visit.turn_to(&profile.shard);
         let upgrades = fields::asks_for_websocket(head);
         let mut replay = Replay::new(content, self.settings.replay_buffer);
         let mut so_far = SoFar::default();
-        let mut token = self.token(&mut replay, &mut so_far).await?;
+        let mut token = self.token(profile, &mut replay, &mut so_far).await?;
+        let (base, transport) = self.upstream(profile, &mut replay, &mut so_far).await?;
         let mut reuse = Reuse::Allowed;
         let mut began = visit.began;
         loop {
-            let attempt = Attempt { shared: self, head, admitted: &admitted, token: &token, upgrades };
-            let outcome = self.transport.send(&attempt, &mut replay, reuse).await;
-            let facts = Facts { replayable: replay.is_replayable(), idempotent: is_idempotent(&head.method) };
+            let attempt =
+                Attempt { shared: self, head, prefix: &base.prefix, path: &path, token: &token, upgrades };
+            let outcome = transport.send(&attempt, &mut replay, reuse).await;
+            let facts = Facts {
+                replayable: replay.is_replayable(),
+                idempotent: is_idempotent(&head.method),
+                unbegun: replay.is_unbegun(),
+            };
             let seen = match &outcome {
                 Ok(answer) => {
-                    self.shard.upstream_duration.observe(began.elapsed());
-                    self.look(answer, &token)
+                    profile.shard.upstream_duration.observe(began.elapsed());
+                    self.look(answer, profile, &token)
                 }
                 Err(failure) if failure.is_the_clients() => return Err(failure::refused(failure)),
                 Err(failure) => Seen::Failure {
                     undelivered: failure.delivered == Delivered::Nothing,
-                    reused: failure.reused,
+                    dead: failure.is_of_a_dead_connection(),
                 },
             };
             let verdict = retry::decide(seen, so_far, facts, self.settings.rules, fastrand::f64());
             match (verdict, outcome) {
                 (Verdict::Relay { unreplayable }, Ok(answer)) => {
-                    self.note_unreplayable(unreplayable, &token);
-                    return relay(answer, replay, upgrades, unreplayable);
+                    note_unreplayable(unreplayable, profile, &token);
+                    return relay(answer, replay, (profile, place, &base), upgrades, unreplayable).await;
                 }
                 (Verdict::Resend { reason, after }, outcome) => {
                     give_up(outcome, &mut replay).await;
                     so_far.count(reason, after);
-                    self.shard.resent(reason.index());
+                    profile.shard.resent(reason.index());
                     if reason == Reason::Connection {
                         reuse = Reuse::Forbidden;
                     } else {
                         unless_gone(Box::pin(sleep(after)), &mut replay).await?;
                         // The wait may have outlived the token.
-                        token = self.token(&mut replay, &mut so_far).await?;
+                        token = self.token(profile, &mut replay, &mut so_far).await?;
                     }
                 }
                 (Verdict::RenewAndResend, Ok(answer)) => {
-                    match self.renew(&token, &mut replay, &mut so_far).await? {
+                    match self.renew(profile, &token, &mut replay, &mut so_far).await? {
                         Some(newer) => {
                             give_up(Ok(answer), &mut replay).await;
                             so_far.count(Reason::Unauthorized, Duration::ZERO);
-                            self.shard.resent(Reason::Unauthorized.index());
+                            profile.shard.resent(Reason::Unauthorized.index());
                             token = newer;
                         }
-                        None => return relay(answer, replay, upgrades, None),
+                        None => return relay(answer, replay, (profile, place, &base), upgrades, None).await,
                     }
                 }
                 (_, Err(failure)) => return Err(failure::refused(&failure)),
-                (Verdict::Refuse, Ok(answer)) => return relay(answer, replay, upgrades, None),
+                (Verdict::Refuse, Ok(answer)) => {
+                    return relay(answer, replay, (profile, place, &base), upgrades, None).await;
+                }
             }
             replay.rewind();
             began = Instant::now();
         }
     }
 
-    fn admit<'a>(&self, head: &'a RequestHead) -> Result<Admitted<'a>, Refused> {
+    fn admit<'a>(&self, head: &'a RequestHead, visit: &Visit) -> Result<Admitted<'a>, Refused> {
         let admitted = guard::admit(head, &self.settings.guard)
             .map_err(|refusal| failure::not_admitted(refusal, head))?;
         if fields::has_looped(head, self.settings.loop_member.as_bytes()) {
             return Err(Problem::new(ProblemKind::Loop, "").into());
         }
-        let own = self.shard.in_flight.load(Ordering::Relaxed);
+        let own = visit.shard.in_flight.load(Ordering::Relaxed);
         if self.shards.is_over(own, self.settings.in_flight) {
             let detail = format!("{} requests are in flight already", self.settings.in_flight);
             return Err(Problem::new(ProblemKind::TooMany, detail)
@@ -172,30 +190,53 @@ impl Shared {
     /// A valid token: at once where there is one, else within what is left of `max_wait`.
     async fn token<C: Content>(
         &self,
+        profile: &Profile,
         replay: &mut Replay<C>,
         so_far: &mut SoFar,
     ) -> Result<Arc<AccessToken>, Refused> {
         let now = self.clock.now();
-        if let Some(token) = self.tokens.current(now) {
+        if let Some(token) = profile.tokens.current(now) {
             return Ok(token);
         }
         let deadline = self.deadline(now.steady, so_far);
-        let waiting = Box::pin(self.tokens.valid(&self.clock, deadline));
+        let waiting = Box::pin(profile.tokens.valid(&self.clock, deadline));
         let outcome = unless_gone(waiting, replay).await?;
         so_far.waited += now.steady.elapsed();
         outcome.map_err(|unavailable| failure::no_token(&unavailable).into())
     }
 
+    /// Where the request goes: at once where that is known, else within what is left of `max_wait`.
+    async fn upstream<C: Content>(
+        &self,
+        profile: &Profile,
+        replay: &mut Replay<C>,
+        so_far: &mut SoFar,
+    ) -> Result<(Arc<Base>, Transport), Refused> {
+        if let Some(current) = profile.upstream.current() {
+            return Ok(current);
+        }
+        let began = Instant::now();
+        let limit = self.settings.rules.max_wait.saturating_sub(so_far.waited);
+        let waiting = Box::pin(timeout(limit, profile.upstream.known()));
+        // Whether it was found is told by the second look.
+        let _ = unless_gone(waiting, replay).await?;
+        so_far.waited += began.elapsed();
+        profile.upstream.current().ok_or_else(|| {
+            Problem::new(ProblemKind::Undiscovered, "").retry_after(Duration::from_secs(5)).into()
+        })
+    }
+
     /// A token newer than the one that was refused; `None` where it is too soon to ask for one.
     async fn renew<C: Content>(
         &self,
+        profile: &Profile,
         refused: &AccessToken,
         replay: &mut Replay<C>,
         so_far: &mut SoFar,
     ) -> Result<Option<Arc<AccessToken>>, Refused> {
         let began = Instant::now();
         let deadline = self.deadline(began, so_far);
-        let waiting = Box::pin(self.tokens.newer_than(refused.generation(), &self.clock, deadline));
+        let waiting = Box::pin(profile.tokens.newer_than(refused.generation(), &self.clock, deadline));
         let outcome = unless_gone(waiting, replay).await?;
         so_far.waited += began.elapsed();
         match outcome {
@@ -211,26 +252,20 @@ impl Shared {
 
     /// What `retry` needs to know of an answer. An answer other than 401 means that the token was
     /// accepted.
-    fn look(&self, answer: &Answer, token: &AccessToken) -> Seen {
+    fn look(&self, answer: &Answer, profile: &Profile, token: &AccessToken) -> Seen {
         let status = answer.head().status;
         if status != 401 {
-            self.tokens.accepted(token.generation());
+            profile.tokens.accepted(token.generation());
         }
-        let retry_after = if status == 429 {
+        if status == 403 {
+            failure::explain_forbidden(answer.head(), profile, token);
+        }
+        let retry_after = if matches!(status, 429 | 503) {
             backoff::retry_after(answer.head().fields.all(b"Retry-After"), self.clock.now().wall)
         } else {
             None
         };
         Seen::Answer { status, retry_after }
-    }
-
-    /// The request could not be sent again; the next one shall succeed all the same.
-    fn note_unreplayable(&self, unreplayable: Option<Reason>, token: &AccessToken) {
-        let Some(reason) = unreplayable else { return };
-        self.shard.replay_skipped(reason.index());
-        if reason == Reason::Unauthorized {
-            self.tokens.reject(token.generation());
-        }
     }
 }
 
@@ -245,17 +280,40 @@ impl SoFar {
     }
 }
 
-fn relay<C: Content>(
+/// The request could not be sent again; the next one shall succeed all the same.
+fn note_unreplayable(unreplayable: Option<Reason>, profile: &Profile, token: &AccessToken) {
+    let Some(reason) = unreplayable else { return };
+    profile.shard.replay_skipped(reason.index());
+    if reason == Reason::Unauthorized {
+        profile.tokens.reject(token.generation());
+    }
+}
+
+async fn relay<C: Content>(
     answer: Answer,
-    replay: Replay<C>,
+    mut replay: Replay<C>,
+    (profile, place, base): (&Profile, usize, &Arc<Base>),
     upgrades: bool,
     unreplayable: Option<Reason>,
-) -> Result<reply::Relayed<C>, Refused> {
+) -> Result<Relayed<C>, Refused> {
     let head = answer.head();
     if head.status == 101 && !(upgrades && head.fields.lists(b"Upgrade", b"websocket")) {
         return Err(Problem::new(ProblemKind::UnaskedUpgrade, "").into());
     }
-    Ok(reply::Relayed::Answer { answer, replay, unreplayable: unreplayable.is_some() })
+    let (answer, lead) = if profile.rewrites_links && Lead::may_hold_links(&answer) {
+        Box::pin(Lead::gather(answer, &mut replay)).await?
+    } else {
+        (answer, None)
+    };
+    Ok(Relayed::Answer(Passing {
+        answer,
+        replay,
+        lead,
+        profile: place,
+        base: base.clone(),
+        unreplayable: unreplayable.is_some(),
+        trailers: None,
+    }))
 }
 
 /// Lets go of an answer that is not passed on. Its content is read where it is there already,
@@ -298,7 +356,8 @@ fn is_idempotent(method: &Method) -> bool {
 struct Attempt<'a> {
     shared: &'a Shared,
     head: &'a RequestHead,
-    admitted: &'a Admitted<'a>,
+    prefix: &'a [u8],
+    path: &'a [u8],
     token: &'a AccessToken,
     upgrades: bool,
 }
@@ -309,8 +368,8 @@ impl Outgoing for Attempt<'_> {
     }
 
     fn target(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.shared.settings.base.prefix);
-        out.extend_from_slice(&self.admitted.path);
+        out.extend_from_slice(self.prefix);
+        out.extend_from_slice(self.path);
     }
 
     fn fields(&self, sink: &mut impl FieldSink, to: Version) {

@@ -6,9 +6,10 @@ use std::io;
 
 use super::guard::Refusal;
 use super::problem::{Problem, ProblemKind};
+use super::profile::Profile;
 use crate::log;
-use crate::message::RequestHead;
-use crate::oauth::Unavailable;
+use crate::message::{RequestHead, ResponseHead};
+use crate::oauth::{AccessToken, Unavailable};
 use crate::transport::{Failure, FailureKind};
 
 /// Why an exchange has no answer to pass on.
@@ -87,6 +88,37 @@ pub(super) fn refused(failure: &Failure) -> Refused {
         );
     }
     problem.into()
+}
+
+/// A request that fits none of the profiles.
+pub(super) fn no_profile(profiles: &[Profile]) -> Problem {
+    let selectors: Vec<String> = profiles
+        .iter()
+        .map(|profile| {
+            format!("{} ({})", profile.select.describe(profile.authority.as_deref()), profile.name)
+        })
+        .collect();
+    Problem::new(ProblemKind::WrongHost, "No profile is selected by this request's host and path.")
+        .hint(format!("Profiles are selected by: {}.", selectors.join("; ")))
+}
+
+/// A 403 is never renewed, but the log says what the token may do, where that is the reason.
+pub(super) fn explain_forbidden(head: &ResponseHead, profile: &Profile, token: &AccessToken) {
+    let insufficient =
+        head.fields.all(b"WWW-Authenticate").any(|challenge| contains(challenge, b"insufficient_scope"));
+    let said = head.fields.all(b"icStatusDescription").next();
+    if insufficient || said.is_some_and(|said| contains(said, b"scope") || contains(said, b"permission")) {
+        tracing::warn!(
+            profile = %profile.name,
+            scopes = token.scopes().join(" "),
+            said = said.map(shown),
+            "forbidden: the token lacks a scope that the API asks for; grant it to the client in CXone, and list it in CXONE_SCOPES where that is set"
+        );
+    }
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }
 
 /// No token to send the request with.

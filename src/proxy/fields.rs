@@ -5,7 +5,7 @@
 
 use crate::message::{FieldSink, Fields, RequestHead, ResponseHead, Version, list_members};
 
-use super::target::{split_authority, strip_scheme};
+use super::location::{self, Way};
 
 /// Which messages get a `Via` field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,15 +34,17 @@ enum Known {
     ContentLength,
     Expect,
     Location,
+    Link,
     SetCookie,
     AllowOrigin,
     Other,
 }
 
 fn known(name: &[u8]) -> Known {
-    const BY_NAME: [(&[u8], Known); 20] = [
+    const BY_NAME: [(&[u8], Known); 21] = [
         (b"te", Known::Te),
         (b"host", Known::Host),
+        (b"link", Known::Link),
         (b"expect", Known::Expect),
         (b"upgrade", Known::Upgrade),
         (b"location", Known::Location),
@@ -120,7 +122,12 @@ pub fn outgoing(head: &RequestHead, additions: &Additions<'_>, to: Version, sink
                 length_written = true;
                 sink.line(name, value);
             }
-            Known::Expect | Known::Location | Known::SetCookie | Known::AllowOrigin | Known::Other => {
+            Known::Expect
+            | Known::Location
+            | Known::Link
+            | Known::SetCookie
+            | Known::AllowOrigin
+            | Known::Other => {
                 if !nominated.names(name) {
                     sink.line(name, value);
                 }
@@ -161,31 +168,26 @@ pub fn asks_for_websocket(head: &RequestHead) -> bool {
 pub fn passing_trailers(trailers: &Fields) -> Option<Fields> {
     let mut passing = Fields::default();
     for (name, value) in trailers.iter() {
-        if matches!(known(name), Known::Other | Known::Expect) {
+        if matches!(known(name), Known::Other | Known::Expect | Known::Link) {
             passing.line(name, value);
         }
     }
     (!passing.is_empty()).then_some(passing)
 }
 
-/// What a response needs to know of the base URL and of what the client addressed.
+/// What a response needs to know of the request's way.
 #[derive(Clone, Copy)]
 pub struct Addressed<'a> {
-    /// The upstream speaks https.
-    pub secure: bool,
-    /// The upstream's host, IPv6 without brackets.
+    /// The upstreams and the ways to them; the first is the request's own. Asked for only where a
+    /// field needs it.
+    pub ways: &'a dyn Fn() -> Vec<Way<'a>>,
+    /// The upstream's host, for cookies.
     pub host: &'a str,
-    /// The upstream's port.
-    pub port: u16,
-    /// The base URL's path without its trailing slash.
-    pub prefix: &'a [u8],
-    /// Host and port that the client addressed.
-    pub authority: &'a [u8],
     /// The web origin to be allowed.
     pub origin: Option<&'a [u8]>,
     /// Where `Via` goes.
     pub via: Via,
-    /// The content comes without a length, so none may be told.
+    /// The content's length is not the one that the upstream told.
     pub drop_length: bool,
 }
 
@@ -203,14 +205,18 @@ pub fn incoming(head: &ResponseHead, addressed: &Addressed<'_>, sink: &mut impl 
             }
             Known::AllowOrigin if addressed.origin.is_some() => {}
             _ if nominated.names(name) => {}
-            Known::Location => match local_location(value, addressed) {
-                Some(value) => sink.line(name, &value),
-                None => sink.line(name, value),
-            },
-            Known::SetCookie => match local_cookie(value, addressed.host) {
-                Some(value) => sink.line(name, &value),
-                None => sink.line(name, value),
-            },
+            Known::Location => {
+                let local = location::local(value, &(addressed.ways)());
+                sink.line(name, local.as_deref().unwrap_or(value));
+            }
+            Known::Link => {
+                let local = location::local_links(value, &(addressed.ways)());
+                sink.line(name, local.as_deref().unwrap_or(value));
+            }
+            Known::SetCookie => {
+                let local = local_cookie(value, addressed.host);
+                sink.line(name, local.as_deref().unwrap_or(value));
+            }
             Known::Host | Known::Authorization | Known::Expect | Known::AllowOrigin | Known::Other => {
                 sink.line(name, value);
             }
@@ -234,44 +240,6 @@ pub fn allow_origin(origin: &[u8], sink: &mut impl FieldSink) {
 
 fn via(version: Version) -> Vec<u8> {
     [version.in_via(), b" ", PSEUDONYM.as_bytes()].concat()
-}
-
-/// `Location` and `Content-Location` that name the upstream, as the client can reach them: `None`
-/// where the value passes as it is.
-fn local_location(value: &[u8], addressed: &Addressed<'_>) -> Option<Vec<u8>> {
-    let origin = [b"http://", addressed.authority].concat();
-    let (rest, lead) = if let Some((secure, rest)) = strip_scheme(value) {
-        (strip_authority(rest, secure, addressed)?, origin.as_slice())
-    } else if let Some(rest) = value.strip_prefix(b"//") {
-        (strip_authority(rest, addressed.secure, addressed)?, origin.as_slice())
-    } else if value.starts_with(b"/") && !addressed.prefix.is_empty() {
-        (value, &b""[..])
-    } else {
-        return None;
-    };
-    let rest = strip_path_prefix(rest, addressed.prefix)?;
-    let slash: &[u8] =
-        if rest.starts_with(b"/") || (rest.is_empty() && !lead.is_empty()) { b"" } else { b"/" };
-    Some([lead, slash, rest].concat())
-}
-
-/// What follows the upstream's authority.
-fn strip_authority<'a>(rest: &'a [u8], secure: bool, addressed: &Addressed<'_>) -> Option<&'a [u8]> {
-    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
-    let (authority, rest) = rest.split_at(end);
-    let (host, port) = split_authority(authority)?;
-    let host = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host);
-    let port = port.unwrap_or(if secure { 443 } else { 80 });
-    (secure == addressed.secure
-        && host.eq_ignore_ascii_case(addressed.host.as_bytes())
-        && port == addressed.port)
-        .then_some(rest)
-}
-
-/// What follows the prefix, where it ends at a path segment's end.
-fn strip_path_prefix<'a>(path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
-    let rest = path.strip_prefix(prefix)?;
-    matches!(rest, [] | [b'/' | b'?' | b'#', ..]).then_some(rest)
 }
 
 /// `Set-Cookie` as a client of a plain local listener keeps it: `None` where it passes as it is.
@@ -394,45 +362,8 @@ mod tests {
         }
     }
 
-    fn addressed(prefix: &str) -> Addressed<'_> {
-        Addressed {
-            secure: true,
-            host: "api.example.com",
-            port: 443,
-            prefix: prefix.as_bytes(),
-            authority: b"localhost:8080",
-            origin: None,
-            via: Via::Response,
-            drop_length: false,
-        }
-    }
-
-    #[test]
-    fn locations() {
-        for (prefix, value, due) in [
-            ("", "https://api.example.com/a//b?c#d", "http://localhost:8080/a//b?c#d"),
-            ("", "HTTPS://API.example.com:443/a", "http://localhost:8080/a"),
-            ("", "https://api.example.com", "http://localhost:8080"),
-            ("", "//api.example.com/a", "http://localhost:8080/a"),
-            ("", "http://api.example.com/a", "http://api.example.com/a"),
-            ("", "https://api.example.com:8443/a", "https://api.example.com:8443/a"),
-            ("", "https://api.example.com.evil/a", "https://api.example.com.evil/a"),
-            ("", "https://x@api.example.com/a", "https://x@api.example.com/a"),
-            ("", "/a", "/a"),
-            ("", "a/b", "a/b"),
-            ("/base", "https://api.example.com/base/a", "http://localhost:8080/a"),
-            ("/base", "https://api.example.com/base", "http://localhost:8080"),
-            ("/base", "https://api.example.com/base?x", "http://localhost:8080/?x"),
-            ("/base", "https://api.example.com/based", "https://api.example.com/based"),
-            ("/base", "https://api.example.com/other", "https://api.example.com/other"),
-            ("/base", "/base/a", "/a"),
-            ("/base", "/base", "/"),
-            ("/base", "/baseless", "/baseless"),
-            ("/base", "/other", "/other"),
-        ] {
-            let found = local_location(value.as_bytes(), &addressed(prefix)).unwrap_or_else(|| value.into());
-            assert_eq!(String::from_utf8(found).unwrap(), due, "{prefix} {value}");
-        }
+    fn addressed<'a>(ways: &'a dyn Fn() -> Vec<Way<'a>>) -> Addressed<'a> {
+        Addressed { ways, host: "api.example.com", origin: None, via: Via::Response, drop_length: false }
     }
 
     #[test]
@@ -469,11 +400,12 @@ mod tests {
             head.fields.line(name.as_bytes(), value.as_bytes());
         }
         let mut out = Vec::new();
-        incoming(&head, &addressed(""), &mut out);
+        incoming(&head, &addressed(&Vec::new), &mut out);
         let due = "Content-Length: 3\r\nX-Kept: a\r\nx-kept: b\r\nVia: 1.1 cxone-proxy\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), due);
         let mut map = HeaderMap::new();
-        let cors = Addressed { origin: Some(b"https://app.example"), drop_length: true, ..addressed("") };
+        let cors =
+            Addressed { origin: Some(b"https://app.example"), drop_length: true, ..addressed(&Vec::new) };
         incoming(&head, &cors, &mut map);
         assert_eq!(map["access-control-allow-origin"], "https://app.example");
         assert!(!map.contains_key("content-length"));

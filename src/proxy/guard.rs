@@ -27,10 +27,10 @@ pub struct Settings {
     pub hosts: AllowedHosts,
     /// Web origins whose pages may call, as `scheme://host[:port]` in lower case.
     pub origins: Vec<String>,
-    /// The address that is listened on.
-    pub listen: Option<IpAddr>,
-    /// The upstream's own origin, accepted in absolute form: is it https, its host, its port.
-    pub upstream: Option<(bool, String, u16)>,
+    /// The addresses that are listened on.
+    pub listen: Vec<IpAddr>,
+    /// The upstreams' own origins, accepted in absolute form: is it https, its host, its port.
+    pub upstreams: Vec<(bool, String, u16)>,
 }
 
 /// Why a request is not admitted.
@@ -59,6 +59,8 @@ pub struct Admitted<'a> {
     pub path: Cow<'a, [u8]>,
     /// The authority that the client addressed, where it named one.
     pub authority: Option<&'a [u8]>,
+    /// That authority is an upstream's own, https or not: absolute form.
+    pub upstream: Option<bool>,
     /// The allowed web origin that asks.
     pub origin: Option<&'a [u8]>,
     /// The request is that origin's preflight and is to be answered here.
@@ -73,26 +75,26 @@ pub fn admit<'a>(head: &'a RequestHead, settings: &Settings) -> Result<Admitted<
         TargetError::Malformed => Refusal::Target,
     })?;
     let host = host_of(head)?;
-    let (path, authority) = match form {
+    let (path, authority, upstream) = match form {
         Form::Origin(path) => {
             if host.is_some_and(|host| !settings.knows(host)) {
                 return Err(Refusal::WrongHost);
             }
-            (Cow::Borrowed(path), host)
+            (Cow::Borrowed(path), host, None)
         }
         Form::Absolute { secure, authority, path } => {
             let own = !secure && settings.knows(authority);
             if !own && !settings.is_upstream(secure, authority) {
                 return Err(Refusal::WrongHost);
             }
-            (path, Some(authority))
+            (path, Some(authority), (!own).then_some(secure))
         }
     };
     let origin = judge_origin(head, authority, settings)?;
     let preflight = origin.is_some()
         && head.method == Method::OPTIONS
         && head.fields.contains(b"Access-Control-Request-Method");
-    Ok(Admitted { path, authority, origin, preflight })
+    Ok(Admitted { path, authority, upstream, origin, preflight })
 }
 
 /// The web origin of a request that was refused, where it is an allowed one: its page may read why.
@@ -158,9 +160,7 @@ impl Settings {
         if is_local_name(host) {
             return true;
         }
-        if let (Some(listen), Some(address)) = (self.listen, address(host))
-            && listen == address
-        {
+        if address(host).is_some_and(|address| self.listen.contains(&address)) {
             return true;
         }
         match &self.hosts {
@@ -170,19 +170,20 @@ impl Settings {
     }
 
     fn is_upstream(&self, secure: bool, authority: &[u8]) -> bool {
-        let (Some((upstream_secure, upstream, upstream_port)), Some((host, port))) =
-            (&self.upstream, split_authority(authority))
-        else {
-            return false;
-        };
-        let host = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host);
-        let port = port.unwrap_or(if secure { 443 } else { 80 });
-        secure == *upstream_secure && host.eq_ignore_ascii_case(upstream.as_bytes()) && port == *upstream_port
+        self.upstreams.iter().any(|upstream| names_upstream(secure, authority, upstream))
     }
 
     fn allows(&self, origin: &[u8]) -> bool {
         self.origins.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin))
     }
+}
+
+/// True where `authority` is that upstream's.
+fn names_upstream(secure: bool, authority: &[u8], upstream: &(bool, String, u16)) -> bool {
+    let Some((host, port)) = split_authority(authority) else { return false };
+    let host = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host);
+    let port = port.unwrap_or(if secure { 443 } else { 80 });
+    (secure, port) == (upstream.0, upstream.2) && host.eq_ignore_ascii_case(upstream.1.as_bytes())
 }
 
 /// `localhost`, `localhost.`, or a loopback address in its usual form.
@@ -210,8 +211,8 @@ mod tests {
         Settings {
             hosts: AllowedHosts::Names(vec!["proxy.internal".to_owned()]),
             origins: vec!["https://app.example".to_owned()],
-            listen: Some("192.0.2.7".parse().unwrap()),
-            upstream: Some((true, "api.example".to_owned(), 443)),
+            listen: vec!["192.0.2.7".parse().unwrap()],
+            upstreams: vec![(true, "api.example".to_owned(), 443)],
         }
     }
 

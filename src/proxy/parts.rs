@@ -1,35 +1,18 @@
 //! What every exchange of one core works with, and what it goes by.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::fields::Via;
 use super::guard;
+use super::profile::Profile;
 use super::retry::Rules;
 use crate::clock::Clock;
-use crate::metrics::{Shard, Shards};
-use crate::oauth::Tokens;
-use crate::transport::Transport;
-
-/// The base URL, taken apart.
-#[derive(Clone, Debug)]
-pub struct Base {
-    /// `https`
-    pub secure: bool,
-    /// Host name or address, IPv6 without brackets.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// The path without its trailing slash.
-    pub prefix: Vec<u8>,
-}
+use crate::metrics::Shards;
 
 /// What the proxy goes by.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where requests go.
-    pub base: Base,
-    /// Who may send them.
+    /// Who may send requests.
     pub guard: guard::Settings,
     /// Which messages get `Via`.
     pub via: Via,
@@ -41,16 +24,14 @@ pub struct Settings {
     pub in_flight: usize,
     /// This process's member of `CDN-Loop`.
     pub loop_member: String,
-    /// How a client that names no host finds us.
-    pub listen_authority: String,
+    /// How a client that names no host finds each listener.
+    pub listen_authorities: Vec<String>,
 }
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
-    pub(super) tokens: Tokens,
-    pub(super) transport: Transport,
+    pub(super) profiles: Vec<Profile>,
     pub(super) clock: Clock,
-    pub(super) shard: Arc<Shard>,
     pub(super) shards: Shards,
 }
 

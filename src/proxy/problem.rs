@@ -47,6 +47,8 @@ pub enum ProblemKind {
     TokenRefused,
     /// No token in time.
     TokenUnavailable,
+    /// It is not known yet where the tenant's API is.
+    Undiscovered,
     /// Too much in flight.
     TooMany,
     /// Connecting took too long.
@@ -204,6 +206,13 @@ impl ProblemKind {
                 "No token in time",
                 "destination_unavailable",
                 "Run `cxone-proxy check` to see what is wrong.",
+            ),
+            Self::Undiscovered => row(
+                503,
+                "undiscovered",
+                "It is not known yet where the tenant's API is",
+                "destination_unavailable",
+                "See the log for what the discovery said, or set CXONE_BASE_URL to the API's address.",
             ),
             Self::TooMany => row(
                 503,

@@ -33,6 +33,11 @@ impl<C: Content> Replay<C> {
         !self.overflown
     }
 
+    /// True where nothing of it has been sent yet.
+    pub fn is_unbegun(&self) -> bool {
+        self.kept.is_empty() && !self.overflown
+    }
+
     /// Starts the content over for another attempt. To be called only where it is replayable.
     pub fn rewind(&mut self) {
         debug_assert!(self.is_replayable(), "content that is not at hand cannot be sent again");

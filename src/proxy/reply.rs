@@ -1,5 +1,6 @@
 //! The answer to a client: passed on from the upstream, or made here.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
@@ -8,46 +9,79 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::fields::{self, Addressed, PSEUDONYM, passing_trailers};
-use super::guard;
+use super::lead::Lead;
 use super::parts::Shared;
 use super::problem::Problem;
 use super::replay::Replay;
+use super::{guard, links, location, profile};
 use crate::http1::Tunnel;
 use crate::log;
 use crate::message::{Content, ContentError, FieldSink, Fields, Framing, Next, RequestHead};
-use crate::transport::Answer;
+use crate::metrics::Shard;
+use crate::transport::{Answer, Base};
 
 /// One exchange's stay in the proxy, for the metrics: from its begin to the end of its answer.
 pub(super) struct Visit {
     pub(super) began: Instant,
+    pub(super) listener: usize,
+    pub(super) shard: Arc<Shard>,
     shared: Arc<Shared>,
     method: Method,
 }
 
 impl Visit {
-    pub(super) fn begin(shared: Arc<Shared>, method: Method) -> Self {
-        shared.shard.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { began: Instant::now(), shared, method }
+    /// Counted by the first profile, until it is known which one is meant.
+    pub(super) fn begin(shared: Arc<Shared>, listener: usize, method: Method) -> Self {
+        let first = shared.profiles.first().map(|profile| profile.shard.clone()).unwrap_or_default();
+        first.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { began: Instant::now(), listener, shard: first, shared, method }
+    }
+
+    /// From now on counted by `shard`.
+    pub(super) fn turn_to(&mut self, shard: &Arc<Shard>) {
+        if !Arc::ptr_eq(&self.shard, shard) {
+            shard.in_flight.fetch_add(1, Ordering::Relaxed);
+            self.shard.in_flight.fetch_sub(1, Ordering::Relaxed);
+            self.shard = shard.clone();
+        }
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        self.shared.shard.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.shared.shard.request_duration.observe(self.began.elapsed());
+        self.shard.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.shard.request_duration.observe(self.began.elapsed());
     }
 }
 
 /// What an exchange came to, where it was not refused.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is moved once, and a box would be an allocation for every exchange"
+)]
 pub(super) enum Relayed<C> {
     /// An upstream's answer.
-    Answer { answer: Answer, replay: Replay<C>, unreplayable: bool },
+    Answer(Passing<C>),
     /// An allowed web origin's preflight, which is answered here.
     Preflight,
 }
 
+/// An upstream's answer on its way to the client.
+pub(super) struct Passing<C> {
+    pub(super) answer: Answer,
+    pub(super) replay: Replay<C>,
+    /// What was held back to look into it.
+    pub(super) lead: Option<Lead>,
+    /// Where the request went: the profile's place, and its upstream at that time.
+    pub(super) profile: usize,
+    pub(super) base: Arc<Base>,
+    /// The request could have been sent again, but for its size.
+    pub(super) unreplayable: bool,
+    pub(super) trailers: Option<Fields>,
+}
+
 enum Kind<C> {
-    Answer { answer: Answer, replay: Replay<C>, unreplayable: bool, trailers: Option<Fields> },
+    Answer(Passing<C>),
     Preflight,
     Problem { problem: Box<Problem>, content: Vec<u8>, at: usize, to_head: bool },
     Gone,
@@ -62,10 +96,11 @@ pub struct Reply<C> {
 }
 
 impl<C: Content> Reply<C> {
-    pub(super) fn relayed(relayed: Relayed<C>, visit: Visit) -> Self {
+    pub(super) fn relayed(relayed: Relayed<C>, request: &RequestHead, visit: Visit) -> Self {
         let kind = match relayed {
-            Relayed::Answer { answer, replay, unreplayable } => {
-                Kind::Answer { answer, replay, unreplayable, trailers: None }
+            Relayed::Answer(mut passing) => {
+                passing.rewrite_links(request, &visit);
+                Kind::Answer(passing)
             }
             Relayed::Preflight => Kind::Preflight,
         };
@@ -80,12 +115,12 @@ impl<C: Content> Reply<C> {
     }
 
     pub(super) fn gone(visit: Visit) -> Self {
-        visit.shared.shard.abandoned.fetch_add(1, Ordering::Relaxed);
+        visit.shard.abandoned.fetch_add(1, Ordering::Relaxed);
         Self { kind: Kind::Gone, visit }
     }
 
     fn counted(self) -> Self {
-        self.visit.shared.shard.answered(&self.visit.method, self.status());
+        self.visit.shard.answered(&self.visit.method, self.status());
         self
     }
 
@@ -97,7 +132,7 @@ impl<C: Content> Reply<C> {
     /// The status.
     pub fn status(&self) -> u16 {
         match &self.kind {
-            Kind::Answer { answer, .. } => answer.head().status,
+            Kind::Answer(passing) => passing.answer.head().status,
             Kind::Preflight => 204,
             Kind::Problem { problem, .. } => problem.kind.status(),
             Kind::Gone => 499,
@@ -107,7 +142,7 @@ impl<C: Content> Reply<C> {
     /// The reason phrase: the upstream's own, or the usual one.
     pub fn reason(&self) -> &[u8] {
         let own = match &self.kind {
-            Kind::Answer { answer, .. } => answer.head().reason.as_slice(),
+            Kind::Answer(passing) => passing.answer.head().reason.as_slice(),
             Kind::Preflight | Kind::Problem { .. } | Kind::Gone => &[],
         };
         if !own.is_empty() {
@@ -119,42 +154,10 @@ impl<C: Content> Reply<C> {
 
     /// Writes the fields that answer `request`, without those that concern the connection.
     pub fn fields(&self, request: &RequestHead, sink: &mut impl FieldSink) {
-        let settings = &self.visit.shared.settings;
-        let origin = if settings.guard.origins.is_empty() {
-            None
-        } else {
-            guard::allowed_origin(request, &settings.guard)
-        };
+        let guard = &self.visit.shared.settings.guard;
+        let origin = if guard.origins.is_empty() { None } else { guard::allowed_origin(request, guard) };
         match &self.kind {
-            Kind::Answer { answer, unreplayable, .. } => {
-                let authority = guard::authority_of(request).unwrap_or(settings.listen_authority.as_bytes());
-                let addressed = Addressed {
-                    secure: settings.base.secure,
-                    host: &settings.base.host,
-                    port: settings.base.port,
-                    prefix: &settings.base.prefix,
-                    authority,
-                    origin,
-                    via: settings.via,
-                    drop_length: answer.framing() == Framing::Open,
-                };
-                fields::incoming(answer.head(), &addressed, sink);
-                // HTTP/2 may end an answer with its head and leave the length unsaid.
-                if answer.framing() == Framing::Length(0) && !answer.head().fields.contains(b"Content-Length")
-                {
-                    sink.line(b"Content-Length", b"0");
-                }
-                if answer.head().status == 101 {
-                    sink.line(b"Upgrade", b"websocket");
-                }
-                if *unreplayable {
-                    let status = answer.head().status;
-                    let note = format!(
-                        "{PSEUDONYM}; received-status={status}; details=\"request body too large to replay\""
-                    );
-                    sink.line(b"Proxy-Status", note.as_bytes());
-                }
-            }
+            Kind::Answer(passing) => passing.fields(request, origin, &self.visit, sink),
             Kind::Preflight => preflight_fields(request, sink),
             Kind::Problem { problem, content, .. } => {
                 sink.line(b"Content-Type", b"application/problem+json");
@@ -179,9 +182,115 @@ impl<C: Content> Reply<C> {
     /// The byte stream behind a 101.
     pub fn into_tunnel(self) -> Option<Tunnel> {
         match self.kind {
-            Kind::Answer { answer, .. } => answer.into_tunnel(),
+            Kind::Answer(passing) => passing.answer.into_tunnel(),
             Kind::Preflight | Kind::Problem { .. } | Kind::Gone => None,
         }
+    }
+}
+
+impl<C: Content> Passing<C> {
+    fn fields(&self, request: &RequestHead, origin: Option<&[u8]>, visit: &Visit, sink: &mut impl FieldSink) {
+        let head = self.answer.head();
+        let settings = &visit.shared.settings;
+        let authority = visit.authority(request);
+        // Found out once, and only where a field asks for it.
+        let bases = OnceCell::new();
+        let ways = || {
+            let profiles = &visit.shared.profiles;
+            profile::ways(
+                profiles,
+                bases.get_or_init(|| profile::bases(profiles, self.profile, &self.base)),
+                authority,
+            )
+        };
+        let framing = self.framing();
+        let same_length = self.lead.as_ref().is_none_or(|lead| !lead.whole);
+        let addressed = Addressed {
+            ways: &ways,
+            host: &self.base.host,
+            origin,
+            via: settings.via,
+            drop_length: framing == Framing::Open || !same_length,
+        };
+        fields::incoming(head, &addressed, sink);
+        // HTTP/2 may end an answer with its head and leave the length unsaid.
+        if let Framing::Length(length) = framing
+            && (!same_length || (length == 0 && !head.fields.contains(b"Content-Length")))
+        {
+            sink.line(b"Content-Length", length.to_string().as_bytes());
+        }
+        if head.status == 101 {
+            sink.line(b"Upgrade", b"websocket");
+        }
+        if self.unreplayable {
+            let status = head.status;
+            let note = format!(
+                "{PSEUDONYM}; received-status={status}; details=\"request body too large to replay\""
+            );
+            sink.line(b"Proxy-Status", note.as_bytes());
+        }
+    }
+
+    fn framing(&self) -> Framing {
+        match &self.lead {
+            Some(lead) if lead.whole => Framing::Length(lead.bytes.len() as u64),
+            Some(_) | None => self.answer.framing(),
+        }
+    }
+
+    /// Addresses in what was held back become local, where all of it is there.
+    fn rewrite_links(&mut self, request: &RequestHead, visit: &Visit) {
+        let Some(lead) = self.lead.as_mut().filter(|lead| lead.whole) else { return };
+        let profiles = &visit.shared.profiles;
+        let bases = profile::bases(profiles, self.profile, &self.base);
+        let ways = profile::ways(profiles, &bases, visit.authority(request));
+        if let Some(json) = links::rewrite(&lead.bytes, |address| location::local(address, &ways)) {
+            lead.bytes = json;
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, ContentError>> {
+        if self.lead.as_ref().is_some_and(|lead| !lead.rest().is_empty()) {
+            return Poll::Ready(Ok(Next::Bytes));
+        }
+        match ready!(self.answer.poll_next(cx, &mut self.replay)) {
+            Ok(next) => {
+                if next == Next::End && self.trailers.is_none() {
+                    self.trailers = self.answer.trailers().and_then(passing_trailers);
+                }
+                Poll::Ready(Ok(next))
+            }
+            Err(failure) => {
+                if !failure.is_the_clients() {
+                    tracing::warn!(error = %log::causes(&failure), "answer broken off");
+                }
+                Poll::Ready(Err(ContentError::Gone(Some(Box::new(failure)))))
+            }
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.lead {
+            Some(lead) if !lead.rest().is_empty() => lead.rest(),
+            Some(_) | None => self.answer.bytes(),
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        match &mut self.lead {
+            Some(lead) if !lead.rest().is_empty() => lead.at += count,
+            Some(_) | None => self.answer.consume(count),
+        }
+    }
+}
+
+impl Visit {
+    /// The authority that the client used, or the one by which it would find us.
+    fn authority<'a>(&'a self, request: &'a RequestHead) -> &'a [u8] {
+        guard::authority_of(request).unwrap_or_else(|| {
+            let own = self.shared.settings.listen_authorities.get(self.listener);
+            own.map(String::as_bytes).unwrap_or_default()
+        })
     }
 }
 
@@ -206,7 +315,7 @@ pub fn preflight_fields(request: &RequestHead, sink: &mut impl FieldSink) {
 impl<C: Content> Content for Reply<C> {
     fn framing(&self) -> Framing {
         match &self.kind {
-            Kind::Answer { answer, .. } => answer.framing(),
+            Kind::Answer(passing) => passing.framing(),
             Kind::Problem { to_head: true, .. } | Kind::Preflight | Kind::Gone => Framing::None,
             Kind::Problem { content, .. } => Framing::Length(content.len() as u64),
         }
@@ -214,20 +323,7 @@ impl<C: Content> Content for Reply<C> {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, ContentError>> {
         match &mut self.kind {
-            Kind::Answer { answer, replay, trailers, .. } => match ready!(answer.poll_next(cx, replay)) {
-                Ok(next) => {
-                    if next == Next::End && trailers.is_none() {
-                        *trailers = answer.trailers().and_then(passing_trailers);
-                    }
-                    Poll::Ready(Ok(next))
-                }
-                Err(failure) => {
-                    if !failure.is_the_clients() {
-                        tracing::warn!(error = %log::causes(&failure), "answer broken off");
-                    }
-                    Poll::Ready(Err(ContentError::Gone(Some(Box::new(failure)))))
-                }
-            },
+            Kind::Answer(passing) => passing.poll_next(cx),
             Kind::Problem { content, at, .. } => {
                 Poll::Ready(Ok(if *at < content.len() { Next::Bytes } else { Next::End }))
             }
@@ -237,7 +333,7 @@ impl<C: Content> Content for Reply<C> {
 
     fn bytes(&self) -> &[u8] {
         match &self.kind {
-            Kind::Answer { answer, .. } => answer.bytes(),
+            Kind::Answer(passing) => passing.bytes(),
             Kind::Problem { content, at, .. } => content.get(*at..).unwrap_or_default(),
             Kind::Preflight | Kind::Gone => &[],
         }
@@ -245,7 +341,7 @@ impl<C: Content> Content for Reply<C> {
 
     fn consume(&mut self, count: usize) {
         match &mut self.kind {
-            Kind::Answer { answer, .. } => answer.consume(count),
+            Kind::Answer(passing) => passing.consume(count),
             Kind::Problem { at, .. } => *at += count,
             Kind::Preflight | Kind::Gone => {}
         }
@@ -253,7 +349,7 @@ impl<C: Content> Content for Reply<C> {
 
     fn trailers(&self) -> Option<&Fields> {
         match &self.kind {
-            Kind::Answer { trailers, .. } => trailers.as_ref(),
+            Kind::Answer(passing) => passing.trailers.as_ref(),
             Kind::Preflight | Kind::Problem { .. } | Kind::Gone => None,
         }
     }

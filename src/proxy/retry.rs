@@ -24,8 +24,8 @@ pub enum Seen {
     Failure {
         /// Nothing of the request can have arrived.
         undelivered: bool,
-        /// The connection had served before.
-        reused: bool,
+        /// A connection that had served before turned out dead.
+        dead: bool,
     },
 }
 
@@ -36,6 +36,8 @@ pub struct Facts {
     pub replayable: bool,
     /// Its method is idempotent (RFC 9110 section 9.2.2).
     pub idempotent: bool,
+    /// Nothing of its content was sent.
+    pub unbegun: bool,
 }
 
 /// What was done for this request before.
@@ -117,12 +119,18 @@ pub fn decide(seen: Seen, so_far: SoFar, facts: Facts, rules: Rules, roll: f64) 
                 && so_far.waited.saturating_add(after) <= rules.max_wait;
             judge(may, facts, Reason::RateLimited, Verdict::Resend { reason: Reason::RateLimited, after })
         }
+        // A server that says when it will be back is taken at its word, where a repetition is safe.
+        Seen::Answer { status: 503, retry_after: Some(after) } if facts.idempotent || facts.unbegun => {
+            let may = so_far.rate_limited < rules.rate_limit_retries
+                && so_far.waited.saturating_add(after) <= rules.max_wait;
+            judge(may, facts, Reason::RateLimited, Verdict::Resend { reason: Reason::RateLimited, after })
+        }
         Seen::Answer { .. } => Verdict::Relay { unreplayable: None },
-        Seen::Failure { undelivered, reused } => {
+        Seen::Failure { undelivered, dead } => {
             // Once, and only over a connection that may have died while it waited: a new one that
             // fails tells something about the upstream.
             let safe = undelivered || facts.idempotent;
-            if reused && safe && facts.replayable && so_far.connection == 0 {
+            if dead && safe && facts.replayable && so_far.connection == 0 {
                 Verdict::Resend { reason: Reason::Connection, after: Duration::ZERO }
             } else {
                 Verdict::Refuse
@@ -155,9 +163,9 @@ mod tests {
                     for rate_limited in 0..=4 {
                         for waited in [secs(0), secs(2), secs(30)] {
                             for replayable in [false, true] {
-                                for idempotent in [false, true] {
+                                for (idempotent, unbegun) in [(false, false), (false, true), (true, false)] {
                                     let so_far = SoFar { unauthorized, rate_limited, connection: 0, waited };
-                                    let facts = Facts { replayable, idempotent };
+                                    let facts = Facts { replayable, idempotent, unbegun };
                                     let seen = Seen::Answer { status, retry_after };
                                     check_answer(
                                         status,
@@ -187,7 +195,8 @@ mod tests {
                 assert!(status == 401 && so_far.unauthorized == 0 && facts.replayable);
             }
             Verdict::Resend { reason, after } => {
-                assert_eq!((status, reason), (429, Reason::RateLimited));
+                assert_eq!(reason, Reason::RateLimited);
+                assert!(status == 429 || tells_when_to_repeat(status, retry_after, facts));
                 assert!(facts.replayable && so_far.rate_limited < 3);
                 assert!(so_far.waited + after <= RULES.max_wait);
                 assert!(retry_after.is_none_or(|due| after >= due));
@@ -199,7 +208,7 @@ mod tests {
             }
             Verdict::Relay { unreplayable: None } => {
                 let first_401 = status == 401 && so_far.unauthorized == 0;
-                let open_429 = status == 429
+                let open_429 = (status == 429 || tells_when_to_repeat(status, retry_after, facts))
                     && so_far.rate_limited < 3
                     && so_far.waited + retry_after.unwrap_or(Duration::from_secs(10)) <= RULES.max_wait;
                 assert!(!first_401 && !open_429, "{status} {retry_after:?} {so_far:?}");
@@ -208,17 +217,27 @@ mod tests {
         }
     }
 
+    fn tells_when_to_repeat(status: u16, retry_after: Option<Duration>, facts: Facts) -> bool {
+        status == 503 && retry_after.is_some() && (facts.idempotent || facts.unbegun)
+    }
+
     #[test]
     fn a_dead_pooled_connection_is_replaced_once_where_that_is_safe() {
         for undelivered in [false, true] {
-            for reused in [false, true] {
+            for dead in [false, true] {
                 for connection in 0..=1 {
                     for replayable in [false, true] {
                         for idempotent in [false, true] {
                             let so_far = SoFar { connection, ..SoFar::default() };
-                            let seen = Seen::Failure { undelivered, reused };
-                            let verdict = decide(seen, so_far, Facts { replayable, idempotent }, RULES, 0.5);
-                            let due = reused && connection == 0 && replayable && (undelivered || idempotent);
+                            let seen = Seen::Failure { undelivered, dead };
+                            let verdict = decide(
+                                seen,
+                                so_far,
+                                Facts { replayable, idempotent, unbegun: false },
+                                RULES,
+                                0.5,
+                            );
+                            let due = dead && connection == 0 && replayable && (undelivered || idempotent);
                             assert_eq!(verdict != Verdict::Refuse, due);
                         }
                     }
@@ -230,7 +249,7 @@ mod tests {
     #[test]
     fn no_retries_at_all_passes_every_429_on() {
         let rules = Rules { rate_limit_retries: 0, ..RULES };
-        let facts = Facts { replayable: false, idempotent: true };
+        let facts = Facts { replayable: false, idempotent: true, unbegun: false };
         let seen = Seen::Answer { status: 429, retry_after: None };
         assert_eq!(decide(seen, SoFar::default(), facts, rules, 0.5), Verdict::Relay { unreplayable: None });
     }

@@ -53,11 +53,12 @@ pub(super) enum WriteHalf {
 
 impl WriteHalf {
     /// Makes the close that follows a reset, so that content which ends with the connection does
-    /// not look complete.
-    pub(super) fn reset_on_close(&self) {
+    /// not look complete. Takes the half, because dropping it would end the stream in good order.
+    pub(super) fn reset_on_close(self) {
         if let Self::Tcp(half) = self {
             let stream: &TcpStream = half.as_ref();
             let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+            half.forget();
         }
     }
 }

@@ -30,6 +30,8 @@ pub(super) enum Place {
     Script,
     /// `POST` and `DELETE /_region/quota`
     Quota,
+    /// `PUT /_region/api-endpoint` with `{"api_endpoint": "https://…"}`, and `DELETE`
+    ApiEndpoint,
     /// `GET /_region/metrics`
     Metrics,
     /// Nothing.
@@ -48,6 +50,7 @@ pub(super) fn place(head: &Head) -> Option<Place> {
         b"revoke" => Place::Revoke,
         b"script" => Place::Script,
         b"quota" => Place::Quota,
+        b"api-endpoint" => Place::ApiEndpoint,
         b"metrics" => Place::Metrics,
         _ => Place::Nowhere,
     })
@@ -61,6 +64,13 @@ struct Wanted {
     per_ms: u64,
     #[serde(default)]
     retry_after: RetryAfterForm,
+}
+
+/// Where the API is, as `PUT /_region/api-endpoint` takes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Moved {
+    api_endpoint: String,
 }
 
 /// Answers at such a place.
@@ -124,6 +134,17 @@ fn respond(region: &State, head: &Head, place: Place, body: &[u8]) -> (u16, &'st
         },
         (Place::Quota, "DELETE") => {
             region.quotas.set(None);
+            done
+        }
+        (Place::ApiEndpoint, "PUT") => match serde_json::from_slice::<Moved>(body) {
+            Ok(Moved { api_endpoint }) => {
+                region.set_api_endpoint(Some(api_endpoint));
+                done
+            }
+            Err(error) => bad(&error),
+        },
+        (Place::ApiEndpoint, "DELETE") => {
+            region.set_api_endpoint(None);
             done
         }
         (Place::Metrics, "GET") => {

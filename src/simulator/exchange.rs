@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 
+use super::discovery::Document;
 use super::faults::{self, Cut};
 use super::journal::{Entry, Outcome, latin1};
 use super::referee::UnderWay;
@@ -15,7 +16,7 @@ use super::script::{Ending, Endpoint};
 use super::state::State;
 use super::tokens::{Issued, Verdict};
 use super::wire::{Answer, Broken, Framing, Head, Line, Wire};
-use super::{api, control, referee, token_endpoint};
+use super::{api, control, discovery, referee, token_endpoint};
 
 /// What the connection does after an exchange that went as it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,18 +69,23 @@ pub(super) async fn serve(
         return control::answer(region, head, wire, place).await;
     }
     let path = api::path(head, &region.settings.path_prefix);
-    let is_token = path.as_deref() == Some(token_endpoint::PATH);
-    let endpoint = if is_token { Endpoint::Token } else { Endpoint::Api };
+    let door = path.as_deref().and_then(token_endpoint::door);
+    let document = discovery::document(head);
+    let endpoint = match (door, document) {
+        (Some(_), _) => Endpoint::Token,
+        (None, Some(_)) => Endpoint::Discovery,
+        (None, None) => Endpoint::Api,
+    };
     let mut exchange = Exchange::open(region, head, endpoint, wire, last_token);
-    let result = if is_token {
-        Box::pin(token_endpoint::serve(&mut exchange)).await
+    let result = if let Some(door) = door {
+        Box::pin(token_endpoint::serve(&mut exchange, door)).await
     } else {
         let action = region.script.befalling(endpoint, head);
         match action {
-            None => api::answer(&mut exchange, path.as_deref()).await,
+            None => answer(&mut exchange, document, path.as_deref()).await,
             Some(action) => match Box::pin(faults::befall(&mut exchange, action)).await {
                 Ok(faults::Verdict::GoOn(after)) => {
-                    let result = api::answer(&mut exchange, path.as_deref()).await;
+                    let result = answer(&mut exchange, document, path.as_deref()).await;
                     result.map(|served| after.unwrap_or(served))
                 }
                 Ok(faults::Verdict::Answered(after)) => Ok(after),
@@ -97,6 +103,17 @@ pub(super) async fn serve(
         }
     };
     result
+}
+
+async fn answer(
+    exchange: &mut Exchange<'_, '_>,
+    document: Option<Document>,
+    path: Option<&str>,
+) -> Result<After, Broken> {
+    match document {
+        Some(document) => Box::pin(discovery::answer(exchange, document)).await,
+        None => api::answer(exchange, path).await,
+    }
 }
 
 impl<'x, 'c> Exchange<'x, 'c> {

@@ -21,6 +21,29 @@ pub(super) struct Claims {
     pub(super) exp: u64,
     pub(super) jti: String,
     pub(super) scope: String,
+    #[serde(flatten)]
+    pub(super) tenancy: Option<Tenancy>,
+}
+
+/// The claims of CXone's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tenancy {
+    #[serde(rename = "tenantId")]
+    pub(super) tenant_id: String,
+    pub(super) area: String,
+}
+
+/// What an identity token says (`OpenID` Connect Core 1.0, section 2). It has no `jti`, so it can never be
+/// taken for an access token.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Identity<'s> {
+    pub(super) iss: &'s str,
+    pub(super) sub: &'s str,
+    pub(super) aud: &'s str,
+    pub(super) iat: u64,
+    pub(super) exp: u64,
+    #[serde(flatten)]
+    pub(super) tenancy: Option<Tenancy>,
 }
 
 /// A key that signs tokens.
@@ -48,9 +71,9 @@ impl Signer {
         Ok(signer)
     }
 
-    /// A token that says `claims`.
-    pub(super) fn sign(&self, claims: &Claims) -> io::Result<String> {
-        let header = serde_json::json!({ "alg": "RS256", "typ": "at+jwt", "kid": self.id });
+    /// A token of this type that says `claims`.
+    pub(super) fn sign(&self, typ: &str, claims: &impl Serialize) -> io::Result<String> {
+        let header = serde_json::json!({ "alg": "RS256", "typ": typ, "kid": self.id });
         let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims)?, &mut token);
@@ -103,13 +126,14 @@ mod tests {
             exp: 1_700_003_600,
             jti: "r-1".into(),
             scope: "users:read".into(),
+            tenancy: Some(Tenancy { tenant_id: "t-1".into(), area: "na1".into() }),
         }
     }
 
     #[test]
     fn verifies_what_it_signed_and_nothing_else() {
         let signer = Signer::shared().unwrap();
-        let token = signer.sign(&claims()).unwrap();
+        let token = signer.sign("at+jwt", &claims()).unwrap();
         assert_eq!(signer.verify(&token), Some(claims()));
 
         let (content, signature) = token.rsplit_once('.').unwrap();
@@ -130,7 +154,7 @@ mod tests {
         let key = &set["keys"][0];
         let part = |name: &str| URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap()).unwrap();
         let public = aws_lc_rs::rsa::PublicKeyComponents { n: part("n"), e: part("e") };
-        let token = signer.sign(&claims()).unwrap();
+        let token = signer.sign("at+jwt", &claims()).unwrap();
         let (content, signature) = token.rsplit_once('.').unwrap();
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
         public.verify(&RSA_PKCS1_2048_8192_SHA256, content.as_bytes(), &signature).unwrap();

@@ -1,13 +1,13 @@
-//! A simulated region of CXone: a token endpoint, an API, faults on demand, a journal, and a referee.
+//! A simulated region of CXone: token endpoints, discovery, an API, faults on demand, a journal, and a referee.
 //!
 //! Serves as the upstream of tests, `demo`, `simulate` and benches. It shares no protocol code with the proxy
 //! (two programs that share a parser agree on its mistakes) and knows nothing of it.
 //!
 //! A request is read by `wire`, accompanied by `exchange` (journal, referee and script), and answered by
-//! `token_endpoint`, `api` or `control`:
+//! `token_endpoint`, `discovery`, `api` or `control`:
 //!
 //! ```text
-//! Region -> connection -> wire -> exchange -> token_endpoint | api | control
+//! Region -> connection -> wire -> exchange -> token_endpoint | discovery | api | control
 //!                                  |- script, faults          (what goes wrong)
 //!                                  |- tokens, jwt, quota      (who may)
 //!                                  `- journal, referee        (what was seen)
@@ -27,6 +27,7 @@ mod state;
 
 mod api;
 mod control;
+mod discovery;
 mod token_endpoint;
 
 mod jwt;
@@ -41,7 +42,9 @@ pub use journal::{Entry, Outcome};
 pub use referee::{Rule, Violation};
 pub use region::Region;
 pub use script::{Action, Canned, Ending, Endpoint, Fault, Malformation, Rest, Script, When};
-pub use settings::{Alpn, Client, ExpiresIn, Expiry, Quota, RetryAfterForm, Settings, Tls};
+pub use settings::{
+    AccessKey, Alpn, Client, ExpiresIn, Expiry, Quota, RetryAfterForm, Settings, Tenant, Tls,
+};
 
 #[cfg(test)]
 mod tests;

@@ -155,7 +155,7 @@ impl Referee {
                     self.report(Rule::FreshTokenConnection, at, detail);
                 }
             }
-            Endpoint::Any => {}
+            Endpoint::Discovery | Endpoint::Any => {}
         }
     }
 

@@ -16,7 +16,8 @@ use super::script::Script;
 use super::settings::{Quota, Settings};
 use super::state::State;
 use super::tls::Identity;
-use super::token_endpoint;
+use super::token_endpoint::Door;
+use super::tokens::Tokens;
 
 /// A simulated region that listens. Dropping it ends it like [`Region::stop`], but does not wait for that.
 pub struct Region {
@@ -39,10 +40,32 @@ impl Region {
     /// [`Tls::names`](super::Tls::names)). The first region of a process takes some hundred milliseconds to
     /// make its signing key.
     pub async fn start(settings: Settings) -> io::Result<Self> {
+        let identity = settings.tls.as_ref().map(Identity::new).transpose()?;
+        Self::open(settings, identity, None).await
+    }
+
+    /// Starts another area of the same CXone: each accepts the other's tokens, and where both serve TLS, one
+    /// certificate authority stands for both. Address, accounts, script, quota, journal and referee are its
+    /// own. Revoking tokens in one revokes them in both.
+    ///
+    /// Fails like [`Region::start`].
+    pub async fn start_beside(&self, settings: Settings) -> io::Result<Self> {
+        let identity = match (&settings.tls, &self.identity) {
+            (Some(_), Some(identity)) => Some(identity.clone()),
+            (Some(tls), None) => Some(Identity::new(tls)?),
+            (None, _) => None,
+        };
+        Self::open(settings, identity, Some(Arc::clone(&self.state.tokens))).await
+    }
+
+    async fn open(
+        settings: Settings,
+        identity: Option<Identity>,
+        tokens: Option<Arc<Tokens>>,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await?;
         let address = listener.local_addr()?;
-        let identity = settings.tls.as_ref().map(Identity::new).transpose()?;
-        let state = Arc::new(State::new(settings, address)?);
+        let state = Arc::new(State::new(settings, address, tokens)?);
         let running = Running::start(listener, &state, identity.as_ref());
         Ok(Self { state, address, identity, running: Mutex::new(Some(running)) })
     }
@@ -57,9 +80,28 @@ impl Region {
         self.state.base_url.clone()
     }
 
-    /// The token endpoint's address.
+    /// Scheme, address and port: what the discovery documents stand below.
+    pub fn origin(&self) -> String {
+        self.state.origin.clone()
+    }
+
+    /// The token endpoint for clients.
     pub fn token_url(&self) -> String {
-        format!("{}{}", self.state.base_url, token_endpoint::PATH)
+        self.door_url(Door::Client)
+    }
+
+    /// The token endpoint for clients that have an access key.
+    pub fn password_url(&self) -> String {
+        self.door_url(Door::Password)
+    }
+
+    /// The token endpoint for access keys alone.
+    pub fn access_key_url(&self) -> String {
+        self.door_url(Door::AccessKey)
+    }
+
+    fn door_url(&self, door: Door) -> String {
+        format!("{}{}", self.state.base_url, door.path())
     }
 
     /// The certificate to trust, where the region serves TLS.
@@ -75,6 +117,12 @@ impl Region {
     /// Makes every refresh token a bad one: the token endpoint answers `invalid_grant`.
     pub fn revoke_refresh_tokens(&self) {
         self.state.tokens.revoke_refresh_tokens();
+    }
+
+    /// Tells all tenants from now on that their API is at `url`, as CXone does when an area fails over. The
+    /// API here goes on answering.
+    pub fn set_api_endpoint(&self, url: &str) {
+        self.state.set_api_endpoint(Some(url.to_owned()));
     }
 
     /// Replaces the script; what had been used of the old one is forgotten.

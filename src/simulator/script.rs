@@ -95,7 +95,7 @@ impl Fault {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct When {
-    /// Token requests, API requests or both.
+    /// Token requests, API requests, discovery, or all of them.
     #[serde(default)]
     pub endpoint: Endpoint,
     /// The method, letter for letter.
@@ -106,17 +106,19 @@ pub struct When {
     pub path: Option<String>,
 }
 
-/// The two faces of a region.
+/// The faces of a region.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
-    /// Both of them.
+    /// All of them.
     #[default]
     Any,
     /// The API.
     Api,
-    /// The token endpoint.
+    /// The token endpoints.
     Token,
+    /// The documents that say where things are.
+    Discovery,
 }
 
 /// What goes wrong. Over HTTP/2, [`Ending::Reset`] resets the stream and [`Ending::Close`] drops the

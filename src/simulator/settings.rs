@@ -18,8 +18,14 @@ pub struct Settings {
     pub path_prefix: String,
     /// TLS with a certificate authority made for this region; clear text without.
     pub tls: Option<Tls>,
-    /// Who may ask for tokens.
+    /// The OAuth clients that may ask for tokens.
     pub clients: Vec<Client>,
+    /// The access keys that may be used, by a client or alone.
+    pub access_keys: Vec<AccessKey>,
+    /// The tenants that live here; the first is that of clients and keys that name none.
+    pub tenants: Vec<Tenant>,
+    /// Whether HTTP Basic is read as it comes, without the decoding of RFC 6749 2.3.1.
+    pub raw_basic: bool,
     /// How long an access token is good for.
     pub token_lifetime: Duration,
     /// When exactly a token stops being accepted.
@@ -47,6 +53,13 @@ impl Default for Settings {
             path_prefix: String::new(),
             tls: None,
             clients: vec![Client::new("demo-client", "demo-secret", &["users:read", "contacts:read"])],
+            access_keys: vec![AccessKey::new(
+                "demo-access-key",
+                "demo-access-key-secret",
+                &["users:read", "contacts:read"],
+            )],
+            tenants: vec![Tenant::new("11e85da0-0000-4000-8000-0242ac110003", "na1")],
+            raw_basic: false,
             token_lifetime: Duration::from_hours(1),
             expiry: Expiry::Exact,
             issue_refresh_tokens: true,
@@ -60,7 +73,7 @@ impl Default for Settings {
     }
 }
 
-/// One set of credentials and what they allow.
+/// An OAuth client and what it may do.
 #[derive(Clone, Debug)]
 pub struct Client {
     /// The OAuth client identifier.
@@ -69,16 +82,56 @@ pub struct Client {
     pub secret: Secret,
     /// The most that a token of this client can be good for; all of it where none is asked for.
     pub scopes: Vec<String>,
+    /// The [`Tenant::id`] of its tenant; `None` for the first of the region's.
+    pub tenant: Option<String>,
 }
 
 impl Client {
-    /// A client with these credentials and scopes.
+    /// A client of the first tenant with these credentials and scopes.
     pub fn new(id: &str, secret: &str, scopes: &[&str]) -> Self {
         Self {
             id: id.to_owned(),
             secret: Secret::new(secret.to_owned()),
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            tenant: None,
         }
+    }
+}
+
+/// A user's access key and what it may do.
+#[derive(Clone, Debug)]
+pub struct AccessKey {
+    /// The access key's identifier.
+    pub id: String,
+    /// The access key's secret.
+    pub secret: Secret,
+    /// The most that a token of this key can be good for; all of it where none is asked for.
+    pub scopes: Vec<String>,
+    /// The [`Tenant::id`] of its tenant; `None` for the first of the region's.
+    pub tenant: Option<String>,
+}
+
+impl AccessKey {
+    /// An access key of the first tenant with these credentials and scopes.
+    pub fn new(id: &str, secret: &str, scopes: &[&str]) -> Self {
+        let Client { id, secret, scopes, tenant } = Client::new(id, secret, scopes);
+        Self { id, secret, scopes, tenant }
+    }
+}
+
+/// A tenant, and where it lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// As tokens say it in `tenantId`.
+    pub id: String,
+    /// As tokens say it in `area`.
+    pub area: String,
+}
+
+impl Tenant {
+    /// A tenant of this area.
+    pub fn new(id: &str, area: &str) -> Self {
+        Self { id: id.to_owned(), area: area.to_owned() }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,9 +20,13 @@ use crate::clock::{Clock, Now};
 /// A region's memory. It outlives [`Region::kill`](super::Region::kill).
 pub(super) struct State {
     pub(super) settings: Settings,
-    /// Scheme, authority and path prefix.
+    /// Scheme and authority.
+    pub(super) origin: String,
+    /// The origin and the path prefix.
     pub(super) base_url: String,
-    pub(super) tokens: Tokens,
+    pub(super) tokens: Arc<Tokens>,
+    /// Where tenants are told that their API is, where that is not here.
+    elsewhere: Mutex<Option<String>>,
     pub(super) quotas: Quotas,
     pub(super) script: Armed,
     pub(super) journal: Journal,
@@ -33,13 +37,25 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(settings: Settings, address: SocketAddr) -> std::io::Result<Self> {
+    /// A region's memory, with the tokens of another where it shares them.
+    pub(super) fn new(
+        settings: Settings,
+        address: SocketAddr,
+        shared: Option<Arc<Tokens>>,
+    ) -> std::io::Result<Self> {
         let scheme = if settings.tls.is_some() { "https" } else { "http" };
-        let base_url = format!("{scheme}://{address}{}", settings.path_prefix);
+        let origin = format!("{scheme}://{address}");
+        let base_url = format!("{origin}{}", settings.path_prefix);
         let clock = Clock::System;
+        let tokens = match shared {
+            Some(tokens) => tokens,
+            None => Arc::new(Tokens::new(base_url.clone())?),
+        };
         let state = Self {
-            tokens: Tokens::new(base_url.clone())?,
+            tokens,
+            origin,
             base_url,
+            elsewhere: Mutex::default(),
             quotas: Quotas::default(),
             script: Armed::default(),
             journal: Journal::new(settings.journal),
@@ -56,6 +72,15 @@ impl State {
 
     pub(super) fn now(&self) -> Now {
         self.clock.now()
+    }
+
+    /// Where the API is, where that is not here.
+    pub(super) fn api_endpoint(&self) -> Option<String> {
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_api_endpoint(&self, url: Option<String>) {
+        *self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner) = url;
     }
 
     /// The time since the region was made.
@@ -84,6 +109,7 @@ impl Counts {
             }
             Endpoint::Api | Endpoint::Any => "api",
             Endpoint::Token => "token",
+            Endpoint::Discovery => "discovery",
         };
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         *answers.entry((name, status)).or_default() += 1;

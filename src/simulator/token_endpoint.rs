@@ -1,30 +1,97 @@
-//! The token endpoint (RFC 6749 4.4, 5, 6): forms in, JSON out.
+//! The token endpoints: forms (RFC 6749 4.3, 4.4, 5, 6) or JSON in, JSON out.
 //!
-//! The form is read before the script is asked what befalls the request, so that the referee sees every
-//! refresh token that was sent, whatever becomes of it.
+//! The request is read before the script is asked what befalls it, so that the referee sees every refresh
+//! token that was sent, whatever becomes of it.
+
+mod access_key;
+mod form;
 
 use bytes::Bytes;
-use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use self::access_key::KeyRequest;
+use self::form::{Form, Presented};
 use super::exchange::{After, Exchange};
 use super::faults::{self, Verdict};
 use super::script::Endpoint;
-use super::settings::{Client, ExpiresIn};
-use super::wire::{Answer, Broken, Framing, Head};
+use super::settings::{AccessKey, ExpiresIn, Settings, Tenant};
+use super::state::State;
+use super::tokens::Holder;
+use super::wire::{Answer, Broken, Framing};
 
-/// Where it is, after the path prefix.
-pub(super) const PATH: &str = "/api/v2/oauth/token";
-/// The largest form.
-const LARGEST_FORM: usize = 64 * 1024;
+/// The largest request.
+const LARGEST_REQUEST: usize = 64 * 1024;
+
+/// The token endpoints, each with its own grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Client credentials, and refresh.
+    Client,
+    /// A client with an access key as user name and password, and refresh.
+    Password,
+    /// An access key alone, in JSON.
+    AccessKey,
+}
+
+impl Door {
+    /// Where it is, after the path prefix.
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::Client => "/api/v2/oauth/token",
+            Self::Password => "/auth/token",
+            Self::AccessKey => "/authentication/v1/token/access-key",
+        }
+    }
+}
+
+/// The token endpoint at this path.
+pub(super) fn door(path: &str) -> Option<Door> {
+    [Door::Client, Door::Password, Door::AccessKey].into_iter().find(|door| door.path() == path)
+}
+
+/// A request as it was read.
+enum Said {
+    Form { form: Form, presented: Result<Presented, Refusal> },
+    Key(Option<KeyRequest>),
+}
+
+impl Said {
+    fn of(exchange: &Exchange<'_, '_>, door: Door, body: &Bytes) -> Self {
+        if door == Door::AccessKey {
+            return Self::Key(serde_json::from_slice(body).ok());
+        }
+        let form = Form::of(body);
+        let presented = Presented::of(exchange.head, &form, exchange.region.settings.raw_basic);
+        Self::Form { form, presented }
+    }
+
+    /// Tells the referee who asks, and with what. A client may ask for several keys at once, though not
+    /// twice for one.
+    fn announce(&self, exchange: &mut Exchange<'_, '_>) {
+        match self {
+            Self::Key(request) => {
+                let who = request.as_ref().map(|request| request.access_key_id.clone());
+                exchange.token_request(&who.unwrap_or_default(), Some("access_key"), None);
+            }
+            Self::Form { form, presented } => {
+                let refresh_token = form.first("refresh_token");
+                let client = || presented.as_ref().map(|presented| presented.id.clone());
+                let who = refresh_token
+                    .and_then(|token| exchange.region.tokens.subject_of(token))
+                    .or_else(|| form.first("username").map(str::to_owned))
+                    .or_else(|| client().ok());
+                exchange.token_request(&who.unwrap_or_default(), form.first("grant_type"), refresh_token);
+            }
+        }
+    }
+}
 
 /// Answers a token request.
-pub(super) async fn serve(exchange: &mut Exchange<'_, '_>) -> Result<After, Broken> {
-    let form = Form::of(&exchange.body(LARGEST_FORM).await?);
-    let presented = Presented::of(exchange.head, &form);
-    let client = presented.as_ref().map(|presented| presented.id.clone()).unwrap_or_default();
-    exchange.token_request(&client, form.first("grant_type"), form.first("refresh_token"));
+pub(super) async fn serve(exchange: &mut Exchange<'_, '_>, door: Door) -> Result<After, Broken> {
+    let body = exchange.body(LARGEST_REQUEST).await?;
+    let said = Said::of(exchange, door, &body);
+    said.announce(exchange);
     let mut after = After::Next;
     if let Some(action) = exchange.region.script.befalling(Endpoint::Token, exchange.head) {
         match faults::befall(exchange, action).await? {
@@ -32,17 +99,16 @@ pub(super) async fn serve(exchange: &mut Exchange<'_, '_>) -> Result<After, Brok
             Verdict::GoOn(said) => after = said.unwrap_or(after),
         }
     }
-    let answered = match judge(exchange, &form, presented) {
-        Ok(grant) => give(exchange, &grant).await?,
-        Err(refusal) => refuse(exchange, refusal).await?,
+    let granted = match said {
+        _ if exchange.head.method() != "POST" => Err(Refusal::Method),
+        Said::Form { form, presented } => judge(exchange, door, &form, presented),
+        Said::Key(request) => access_key::judge(exchange, request),
+    };
+    let answered = match granted {
+        Ok(holder) => give(exchange, door, &holder).await?,
+        Err(refusal) => refuse(exchange, door, refusal).await?,
     };
     Ok(if after == After::Next { answered } else { after })
-}
-
-/// A request that is to be granted.
-struct Granted {
-    client: String,
-    scopes: Vec<String>,
 }
 
 /// The error codes of RFC 6749 5.2, and the misuse of HTTP.
@@ -58,40 +124,63 @@ enum Refusal {
 
 fn judge(
     exchange: &Exchange<'_, '_>,
+    door: Door,
     form: &Form,
     presented: Result<Presented, Refusal>,
-) -> Result<Granted, Refusal> {
-    if exchange.head.method() != "POST" {
-        return Err(Refusal::Method);
-    }
-    let media_type = exchange.head.only("content-type").and_then(|value| value.split(';').next());
-    if !media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(FORM)) {
+) -> Result<Holder, Refusal> {
+    if !has_media_type(exchange, form::MEDIA_TYPE) {
         return Err(Refusal::Request("the body is not a form"));
     }
     if form.has_repeated() {
         return Err(Refusal::Request("a parameter is repeated"));
     }
-    let client = authenticate(&exchange.region.settings.clients, &presented?)?;
-    let scopes = match form.first("grant_type") {
-        None => return Err(Refusal::Request("grant_type is missing")),
-        Some("client_credentials") => narrow(&client.scopes, form.first("scope"))?,
-        Some("refresh_token") => {
-            let token = form.first("refresh_token").ok_or(Refusal::Request("refresh_token is missing"))?;
-            let scopes = exchange.region.tokens.redeem(token, &client.id).ok_or(Refusal::Grant)?;
-            narrow(&scopes, form.first("scope"))?
+    let State { settings, tokens, .. } = exchange.region;
+    let client = presented?.find(&settings.clients)?;
+    let mut holder = match (form.first("grant_type"), door) {
+        (None, _) => return Err(Refusal::Request("grant_type is missing")),
+        (Some("client_credentials"), Door::Client) => Holder {
+            client: client.id.clone(),
+            subject: client.id.clone(),
+            scopes: client.scopes.clone(),
+            tenant: tenant(settings, client.tenant.as_deref()),
+        },
+        (Some("password"), Door::Password) => {
+            let pair = form.first("username").zip(form.first("password"));
+            let (id, secret) = pair.ok_or(Refusal::Request("username or password is missing"))?;
+            let key = find_key(settings, id, secret).ok_or(Refusal::Grant)?;
+            held_by_key(settings, key, &client.id)
         }
-        Some(_) => return Err(Refusal::GrantType),
+        (Some("refresh_token"), _) => {
+            let token = form.first("refresh_token").ok_or(Refusal::Request("refresh_token is missing"))?;
+            tokens.redeem(token, &client.id).ok_or(Refusal::Grant)?
+        }
+        (Some(_), _) => return Err(Refusal::GrantType),
     };
-    Ok(Granted { client: client.id.clone(), scopes })
+    holder.scopes = narrow(&holder.scopes, form.first("scope"))?;
+    Ok(holder)
 }
 
-const FORM: &str = "application/x-www-form-urlencoded";
+fn has_media_type(exchange: &Exchange<'_, '_>, wanted: &str) -> bool {
+    let stated = exchange.head.only("content-type").and_then(|value| value.split(';').next());
+    stated.is_some_and(|stated| stated.trim().eq_ignore_ascii_case(wanted))
+}
 
-fn authenticate<'c>(clients: &'c [Client], presented: &Presented) -> Result<&'c Client, Refusal> {
-    clients
-        .iter()
-        .find(|client| client.id == presented.id && client.secret.reveal() == presented.secret)
-        .ok_or(Refusal::Client)
+fn find_key<'s>(settings: &'s Settings, id: &str, secret: &str) -> Option<&'s AccessKey> {
+    settings.access_keys.iter().find(|key| key.id == id && key.secret.reveal() == secret)
+}
+
+fn held_by_key(settings: &Settings, key: &AccessKey, client: &str) -> Holder {
+    Holder {
+        client: client.to_owned(),
+        subject: key.id.clone(),
+        scopes: key.scopes.clone(),
+        tenant: tenant(settings, key.tenant.as_deref()),
+    }
+}
+
+/// The tenant with this identifier; the first where none is named.
+fn tenant(settings: &Settings, id: Option<&str>) -> Option<Tenant> {
+    settings.tenants.iter().find(|tenant| id.is_none_or(|id| tenant.id == id)).cloned()
 }
 
 /// The scopes asked for, all of them where none are; only out of `allowed`.
@@ -108,113 +197,80 @@ fn narrow(allowed: &[String], asked: Option<&str>) -> Result<Vec<String>, Refusa
 
 /// A token answer (RFC 6749 5.1).
 #[derive(Serialize)]
-struct Said<'s> {
+struct Given<'s> {
     access_token: &'s str,
-    token_type: &'s str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'s str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_in: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
-    scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
 }
 
-async fn give(exchange: &mut Exchange<'_, '_>, grant: &Granted) -> Result<After, Broken> {
+async fn give(exchange: &mut Exchange<'_, '_>, door: Door, holder: &Holder) -> Result<After, Broken> {
     let region = exchange.region;
     let settings = &region.settings;
     let now = region.now().wall;
     let lifetime = settings.token_lifetime;
-    let fresh = region.tokens.issue(&grant.client, &grant.scopes, lifetime, settings.expiry, now)?;
+    let fresh = region.tokens.issue(holder, lifetime, settings.expiry, now)?;
     region.counts.tokens_issued.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     exchange.about_token(fresh.number);
     let seconds = lifetime.as_secs();
-    let refresh_token = settings
-        .issue_refresh_tokens
-        .then(|| region.tokens.issue_refresh(&grant.client, &grant.scopes).reveal().to_owned());
-    let said = Said {
+    let id_token = match door {
+        Door::Client => None,
+        Door::Password | Door::AccessKey => Some(region.tokens.identify(holder, lifetime, now)?),
+    };
+    let is_oauth = door != Door::AccessKey;
+    let given = Given {
         access_token: fresh.text.reveal(),
-        token_type: &settings.token_type,
+        token_type: is_oauth.then_some(settings.token_type.as_str()),
         expires_in: match settings.expires_in {
             ExpiresIn::Number => Some(seconds.into()),
             ExpiresIn::Text => Some(seconds.to_string().into()),
             ExpiresIn::Absent => None,
         },
-        refresh_token,
-        scope: grant.scopes.join(" "),
+        refresh_token: settings
+            .issue_refresh_tokens
+            .then(|| region.tokens.issue_refresh(holder.clone()).reveal().to_owned()),
+        id_token,
+        scope: is_oauth.then(|| holder.scopes.join(" ")),
     };
-    exchange.whole(uncached(200), &said).await
+    exchange.whole(uncached(200), &given).await
 }
 
-async fn refuse(exchange: &mut Exchange<'_, '_>, refusal: Refusal) -> Result<After, Broken> {
+async fn refuse(exchange: &mut Exchange<'_, '_>, door: Door, refusal: Refusal) -> Result<After, Broken> {
     let (status, error, description) = match refusal {
         Refusal::Method => (405, "invalid_request", "the token endpoint takes POST"),
         Refusal::Request(why) => (400, "invalid_request", why),
+        Refusal::Client if door == Door::AccessKey => (401, "invalid_client", "the access key is not good"),
         Refusal::Client => (401, "invalid_client", "the client identifier or the secret is wrong"),
-        Refusal::Grant => (400, "invalid_grant", "the refresh token is unknown, used or another client's"),
-        Refusal::GrantType => {
+        Refusal::Grant if door == Door::Client => {
+            (400, "invalid_grant", "the refresh token is unknown, used or another client's")
+        }
+        Refusal::Grant => (400, "invalid_grant", "the access key or the refresh token is not good"),
+        Refusal::GrantType if door == Door::Client => {
             (400, "unsupported_grant_type", "client_credentials and refresh_token are granted")
         }
+        Refusal::GrantType => (400, "unsupported_grant_type", "password and refresh_token are granted"),
         Refusal::Scope => (400, "invalid_scope", "the client may not have a scope it asks for"),
     };
     let mut answer = uncached(status);
     if refusal == Refusal::Method {
         answer = answer.field("Allow", "POST");
-    } else if refusal == Refusal::Client {
+    } else if refusal == Refusal::Client && door != Door::AccessKey {
         answer = answer.field("WWW-Authenticate", "Basic realm=\"simulated region\"");
+    }
+    if door == Door::AccessKey {
+        // Not OAuth's form: all that can be relied on is the status.
+        return exchange.whole(answer, &json!({ "message": description })).await;
     }
     exchange.whole(answer, &json!({ "error": error, "error_description": description })).await
 }
 
 fn uncached(status: u16) -> Answer {
     Answer::new(status, Framing::None).field("Cache-Control", "no-store").field("Pragma", "no-cache")
-}
-
-/// A form, its parameters in order.
-struct Form(Vec<(String, String)>);
-
-impl Form {
-    fn of(body: &Bytes) -> Self {
-        Self(url::form_urlencoded::parse(body).into_owned().collect())
-    }
-
-    /// The first value; [`judge`] refuses forms that have another.
-    fn first(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
-    }
-
-    fn has_repeated(&self) -> bool {
-        self.0
-            .iter()
-            .enumerate()
-            .any(|(at, (name, _))| self.0.iter().skip(at + 1).any(|(other, _)| other == name))
-    }
-}
-
-/// The credentials that a request shows.
-struct Presented {
-    id: String,
-    secret: String,
-}
-
-impl Presented {
-    /// From the form or from HTTP Basic (RFC 6749 2.3.1), not both.
-    fn of(head: &Head, form: &Form) -> Result<Self, Refusal> {
-        let from_form = form.first("client_id").zip(form.first("client_secret"));
-        match (head.only("authorization"), from_form) {
-            (None, Some((id, secret))) => Ok(Self { id: id.to_owned(), secret: secret.to_owned() }),
-            (Some(value), None) => Self::of_basic(value).ok_or(Refusal::Client),
-            (Some(_), Some(_)) => Err(Refusal::Request("the client authenticates in two ways")),
-            (None, None) => Err(Refusal::Client),
-        }
-    }
-
-    fn of_basic(value: &str) -> Option<Self> {
-        use base64::Engine as _;
-        let (scheme, encoded) = value.split_once(' ')?;
-        let decoded = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
-        let text = String::from_utf8(decoded).ok()?;
-        let (id, secret) = text.split_once(':').filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-        let decode =
-            |part: &str| percent_decode_str(&part.replace('+', " ")).decode_utf8().ok().map(Into::into);
-        Some(Self { id: decode(id)?, secret: decode(secret)? })
-    }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::jwt::{Claims, Signer};
-use super::settings::Expiry;
+use super::jwt::{Claims, Identity, Signer, Tenancy};
+use super::settings::{Expiry, Tenant};
 use crate::secret::Secret;
 
 /// The most access tokens that are recognised without looking at their signature.
@@ -15,11 +15,30 @@ const MOST_REMEMBERED: usize = 4096;
 /// The most refresh tokens that wait for their use; the oldest give way.
 const MOST_REFRESH_TOKENS: usize = 10_000;
 
+/// For whom a token is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Holder {
+    /// The client that may use the refresh token.
+    pub(super) client: String,
+    /// Whoever acts: the client itself, or the access key.
+    pub(super) subject: String,
+    pub(super) scopes: Vec<String>,
+    pub(super) tenant: Option<Tenant>,
+}
+
+impl Holder {
+    fn tenancy(&self) -> Option<Tenancy> {
+        let tenant = self.tenant.as_ref()?;
+        Some(Tenancy { tenant_id: tenant.id.clone(), area: tenant.area.clone() })
+    }
+}
+
 /// An access token, without its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Issued {
     /// Its place among all tokens of the region, from 1.
     pub(super) number: u64,
+    /// Whoever acts by it: its [`Holder::subject`].
     pub(super) client: String,
     pub(super) scopes: Vec<String>,
     /// The end of the lifetime that its client was told.
@@ -59,7 +78,7 @@ pub(super) struct Tokens {
 
 #[derive(Default)]
 struct RefreshTokens {
-    waiting: HashMap<String, (String, Vec<String>)>,
+    waiting: HashMap<String, Holder>,
     order: VecDeque<String>,
 }
 
@@ -83,8 +102,7 @@ impl Tokens {
     /// Makes an access token.
     pub(super) fn issue(
         &self,
-        client: &str,
-        scopes: &[String],
+        holder: &Holder,
         lifetime: Duration,
         expiry: Expiry,
         now: SystemTime,
@@ -102,17 +120,19 @@ impl Tokens {
                 (end.as_secs() + u64::from(end.subsec_nanos() > 0), stated_end)
             }
         };
-        let text = self.signer.sign(&Claims {
+        let claims = Claims {
             iss: self.issuer.clone(),
-            sub: client.to_owned(),
+            sub: holder.subject.clone(),
             aud: self.issuer.clone(),
             iat: since_1970.as_secs(),
             exp,
             jti: format!("{}-{number}", self.mark),
-            scope: scopes.join(" "),
-        })?;
-        let issued =
-            Issued { number, client: client.to_owned(), scopes: scopes.to_vec(), stated_end, good_until };
+            scope: holder.scopes.join(" "),
+            tenancy: holder.tenancy(),
+        };
+        let text = self.signer.sign("at+jwt", &claims)?;
+        let (client, scopes) = (holder.subject.clone(), holder.scopes.clone());
+        let issued = Issued { number, client, scopes, stated_end, good_until };
         let mut remembered = self.issued.write().unwrap_or_else(PoisonError::into_inner);
         if remembered.len() >= MOST_REMEMBERED {
             remembered.retain(|_, issued| issued.good_until > now);
@@ -123,6 +143,25 @@ impl Tokens {
         }
         remembered.insert(text.as_str().into(), Arc::new(issued));
         Ok(Fresh { text: Secret::new(text), number })
+    }
+
+    /// Makes an identity token, which tells who somebody is and opens nothing.
+    pub(super) fn identify(
+        &self,
+        holder: &Holder,
+        lifetime: Duration,
+        now: SystemTime,
+    ) -> io::Result<String> {
+        let iat = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let identity = Identity {
+            iss: &self.issuer,
+            sub: &holder.subject,
+            aud: &holder.client,
+            iat,
+            exp: iat + lifetime.as_secs(),
+            tenancy: holder.tenancy(),
+        };
+        self.signer.sign("JWT", &identity)
     }
 
     /// Judges a bearer token.
@@ -165,7 +204,7 @@ impl Tokens {
     }
 
     /// Makes a refresh token that is good for one use.
-    pub(super) fn issue_refresh(&self, client: &str, scopes: &[String]) -> Secret {
+    pub(super) fn issue_refresh(&self, holder: Holder) -> Secret {
         let text = format!("rt-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
         let mut refresh = self.refresh.lock().unwrap_or_else(PoisonError::into_inner);
         if refresh.order.len() >= MOST_REFRESH_TOKENS
@@ -174,15 +213,20 @@ impl Tokens {
             refresh.waiting.remove(&oldest);
         }
         refresh.order.push_back(text.clone());
-        refresh.waiting.insert(text.clone(), (client.to_owned(), scopes.to_vec()));
+        refresh.waiting.insert(text.clone(), holder);
         Secret::new(text)
     }
 
-    /// Uses a refresh token up; its scopes, where it was good and this client's.
-    pub(super) fn redeem(&self, text: &str, client: &str) -> Option<Vec<String>> {
+    /// Uses a refresh token up; for whom it was, where it was good and this client's.
+    pub(super) fn redeem(&self, text: &str, client: &str) -> Option<Holder> {
         let mut refresh = self.refresh.lock().unwrap_or_else(PoisonError::into_inner);
-        let (owner, scopes) = refresh.waiting.remove(text)?;
-        (owner == client).then_some(scopes)
+        refresh.waiting.remove(text).filter(|holder| holder.client == client)
+    }
+
+    /// Who would act by the token that this refresh token brings.
+    pub(super) fn subject_of(&self, text: &str) -> Option<String> {
+        let refresh = self.refresh.lock().unwrap_or_else(PoisonError::into_inner);
+        refresh.waiting.get(text).map(|holder| holder.subject.clone())
     }
 
     /// Makes every refresh token a bad one.
@@ -201,6 +245,15 @@ mod tests {
         UNIX_EPOCH + Duration::from_millis(1_700_000_000_900)
     }
 
+    fn holder(client: &str, scopes: &[&str]) -> Holder {
+        Holder {
+            client: client.to_owned(),
+            subject: client.to_owned(),
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            tenant: Some(Tenant::new("t-1", "na1")),
+        }
+    }
+
     fn tokens() -> Tokens {
         Tokens::new("http://region".into()).unwrap()
     }
@@ -209,7 +262,7 @@ mod tests {
     fn judges_by_the_clock() {
         let tokens = tokens();
         for (expiry, early) in [(Expiry::Exact, 0), (Expiry::WholeSeconds, 900)] {
-            let fresh = tokens.issue("c", &[], HOUR, expiry, start()).unwrap();
+            let fresh = tokens.issue(&holder("c", &[]), HOUR, expiry, start()).unwrap();
             let end = start() + HOUR - Duration::from_millis(early);
             let before = tokens.judge(fresh.text.reveal(), end - Duration::from_millis(1));
             assert!(matches!(before, Verdict::Good(_)), "{expiry:?}: {before:?}");
@@ -220,9 +273,9 @@ mod tests {
     #[test]
     fn revokes_what_exists_and_not_what_comes() {
         let tokens = tokens();
-        let old = tokens.issue("c", &[], HOUR, Expiry::Exact, start()).unwrap();
+        let old = tokens.issue(&holder("c", &[]), HOUR, Expiry::Exact, start()).unwrap();
         tokens.revoke_all();
-        let new = tokens.issue("c", &[], HOUR, Expiry::Exact, start()).unwrap();
+        let new = tokens.issue(&holder("c", &[]), HOUR, Expiry::Exact, start()).unwrap();
         assert!(matches!(tokens.judge(old.text.reveal(), start()), Verdict::Revoked(_)));
         assert!(matches!(tokens.judge(new.text.reveal(), start()), Verdict::Good(_)));
     }
@@ -230,7 +283,7 @@ mod tests {
     #[test]
     fn knows_forgotten_tokens_by_their_signature_and_no_other_region_s() {
         let tokens = tokens();
-        let fresh = tokens.issue("c", &["a".into(), "b".into()], HOUR, Expiry::Exact, start()).unwrap();
+        let fresh = tokens.issue(&holder("c", &["a", "b"]), HOUR, Expiry::Exact, start()).unwrap();
         tokens.issued.write().unwrap().clear();
         let Verdict::Good(issued) = tokens.judge(fresh.text.reveal(), start()) else { panic!() };
         assert_eq!((issued.number, issued.client.as_str()), (1, "c"));
@@ -240,6 +293,13 @@ mod tests {
 
         let other = Tokens::new("http://region".into()).unwrap();
         assert_eq!(other.judge(fresh.text.reveal(), start()), Verdict::Unknown);
+    }
+
+    #[test]
+    fn an_identity_token_opens_nothing() {
+        let tokens = tokens();
+        let text = tokens.identify(&holder("c", &["a"]), HOUR, start()).unwrap();
+        assert_eq!(tokens.judge(&text, start()), Verdict::Unknown);
     }
 
     #[test]
@@ -256,17 +316,17 @@ mod tests {
             tokens.issued.write().unwrap().insert(n.to_string().into(), Arc::clone(&spare));
         }
         tokens.next.store(MOST_REMEMBERED as u64, Ordering::Relaxed);
-        tokens.issue("c", &[], HOUR, Expiry::Exact, start()).unwrap();
+        tokens.issue(&holder("c", &[]), HOUR, Expiry::Exact, start()).unwrap();
         assert_eq!(tokens.issued.read().unwrap().len(), 1);
     }
 
     #[test]
     fn redeems_a_refresh_token_once_and_for_its_owner() {
         let tokens = tokens();
-        let mine = tokens.issue_refresh("me", &["a".into()]);
-        assert_eq!(tokens.redeem(mine.reveal(), "me"), Some(vec!["a".into()]));
+        let mine = tokens.issue_refresh(holder("me", &["a"]));
+        assert_eq!(tokens.redeem(mine.reveal(), "me"), Some(holder("me", &["a"])));
         assert_eq!(tokens.redeem(mine.reveal(), "me"), None);
-        let yours = tokens.issue_refresh("you", &[]);
+        let yours = tokens.issue_refresh(holder("you", &[]));
         assert_eq!(tokens.redeem(yours.reveal(), "me"), None);
     }
 }

@@ -65,9 +65,9 @@ struct ForwardProxy {
 
 impl Dialer {
     pub(super) fn new(settings: &Settings) -> Result<Self, TlsError> {
-        let tls = if settings.secure {
-            let name = ServerName::try_from(settings.host.clone())
-                .map_err(|_| TlsError::Name(settings.host.clone()))?;
+        let tls = if settings.base.secure {
+            let name = ServerName::try_from(settings.base.host.clone())
+                .map_err(|_| TlsError::Name(settings.base.host.clone()))?;
             let with_alpn = |protocols: &[&[u8]]| {
                 let mut config = settings.tls.clone();
                 config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
@@ -78,8 +78,8 @@ impl Dialer {
             None
         };
         Ok(Self {
-            host: settings.host.clone(),
-            port: settings.port,
+            host: settings.base.host.clone(),
+            port: settings.base.port,
             forward_proxy: settings.forward_proxy.as_ref().map(|url| ForwardProxy::new(url, settings)),
             tls,
         })
@@ -152,9 +152,12 @@ fn tls_failure(error: io::Error) -> Failure {
 impl ForwardProxy {
     fn new(url: &Url, settings: &Settings) -> Self {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let bracketed =
-            if settings.host.contains(':') { format!("[{}]", settings.host) } else { settings.host.clone() };
-        let target = format!("{bracketed}:{}", settings.port);
+        let bracketed = if settings.base.host.contains(':') {
+            format!("[{}]", settings.base.host)
+        } else {
+            settings.base.host.clone()
+        };
+        let target = format!("{bracketed}:{}", settings.base.port);
         let mut connect = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
         if !url.username().is_empty() {
             let user = percent_decode_str(url.username()).decode_utf8_lossy();

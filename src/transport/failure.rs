@@ -52,7 +52,7 @@ pub struct Failure {
     pub delivered: Delivered,
     /// True where the connection had served an earlier request.
     pub reused: bool,
-    /// True where the response's head had arrived.
+    /// True where something of the response had arrived.
     pub answered: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -87,9 +87,16 @@ impl Failure {
         Self::on_the_way(kind, Delivered::Maybe, false, Some(Box::new(error)))
     }
 
-    pub(super) fn after_the_head(mut self) -> Self {
+    pub(super) fn while_answering(mut self) -> Self {
         self.answered = true;
         self
+    }
+
+    /// True where a connection that had waited in the pool turned out dead: it ended before anything
+    /// of the response came. A response that is late, malformed or broken off tells something about
+    /// the upstream instead, and one stream that is reset leaves its connection alive.
+    pub fn is_of_a_dead_connection(&self) -> bool {
+        self.reused && self.kind == FailureKind::Closed && !self.answered
     }
 
     /// True where the client is the one who failed.

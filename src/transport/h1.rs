@@ -132,14 +132,14 @@ impl Http1Connection {
         cx: &mut Context<'_>,
         content: &mut C,
     ) -> Poll<Result<Next, Failure>> {
-        self.drive_client(cx, content).map_err(Failure::after_the_head)?;
+        self.drive_client(cx, content).map_err(Failure::while_answering)?;
         match ready!(self.reader.poll_next(&mut self.io, cx)) {
             Ok(next) => Poll::Ready(Ok(next)),
             Err(ContentError::Gone(source)) => {
-                Poll::Ready(Err(self.fail(FailureKind::Closed, source).after_the_head()))
+                Poll::Ready(Err(self.fail(FailureKind::Closed, source).while_answering()))
             }
             Err(error @ ContentError::Malformed(_)) => {
-                Poll::Ready(Err(self.fail(FailureKind::Malformed, Some(Box::new(error))).after_the_head()))
+                Poll::Ready(Err(self.fail(FailureKind::Malformed, Some(Box::new(error))).while_answering()))
             }
         }
     }
@@ -224,7 +224,9 @@ impl Http1Connection {
                 Box::new(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"))
             }
         };
-        self.fail(FailureKind::Closed, Some(source))
+        let begun = !self.reader.buffer.is_empty();
+        let failure = self.fail(FailureKind::Closed, Some(source));
+        if begun { failure.while_answering() } else { failure }
     }
 
     fn malformed(&self, error: HeadError) -> Failure {

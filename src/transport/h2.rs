@@ -132,10 +132,10 @@ impl Http2Exchange {
         };
         let head = outgoing_head(request, settings)
             .map_err(|error| Failure::before_sending(FailureKind::Malformed, Some(Box::new(error))))?;
-        let mut send = connection.send.ready().await.map_err(|error| exchange.failure(error))?;
+        let mut send = connection.send.ready().await.map_err(|error| exchange.unsent(error))?;
         let no_content = matches!(framing, Framing::None | Framing::Length(0));
         let (response, stream) =
-            send.send_request(head, no_content).map_err(|error| exchange.failure(error))?;
+            send.send_request(head, no_content).map_err(|error| exchange.unsent(error))?;
         exchange.response = Some(response);
         exchange.send = (!no_content).then_some(stream);
         Ok(exchange)
@@ -218,7 +218,7 @@ impl Http2Exchange {
         cx: &mut Context<'_>,
         content: &mut C,
     ) -> Poll<Result<Next, Failure>> {
-        self.drive_client(cx, content).map_err(Failure::after_the_head)?;
+        self.drive_client(cx, content).map_err(Failure::while_answering)?;
         loop {
             if !self.data.is_empty() {
                 return Poll::Ready(Ok(Next::Bytes));
@@ -226,7 +226,7 @@ impl Http2Exchange {
             let Some(receive) = &mut self.receive else { return Poll::Ready(Ok(Next::End)) };
             match ready!(receive.poll_data(cx)) {
                 Some(Ok(data)) => self.data = data,
-                Some(Err(error)) => return Poll::Ready(Err(self.failure(error).after_the_head())),
+                Some(Err(error)) => return Poll::Ready(Err(self.failure(error).while_answering())),
                 None => {
                     match ready!(receive.poll_trailers(cx)) {
                         Ok(Some(map)) => {
@@ -235,7 +235,7 @@ impl Http2Exchange {
                             self.trailers = Some(trailers);
                         }
                         Ok(None) => {}
-                        Err(error) => return Poll::Ready(Err(self.failure(error).after_the_head())),
+                        Err(error) => return Poll::Ready(Err(self.failure(error).while_answering())),
                     }
                     self.receive = None;
                 }
@@ -293,12 +293,20 @@ impl Http2Exchange {
         }
     }
 
+    /// No stream was opened, so nothing of the request has left.
+    fn unsent(&self, error: h2::Error) -> Failure {
+        Failure::on_the_way(kind_of(&error), Delivered::Nothing, self.reused, Some(Box::new(error)))
+    }
+
     /// RFC 9113 section 8.7: a refused stream, or one beyond a GOAWAY, was not processed.
     fn failure(&self, error: h2::Error) -> Failure {
         let unprocessed =
             error.reason() == Some(Reason::REFUSED_STREAM) || (error.is_go_away() && error.is_remote());
         let delivered = if unprocessed { Delivered::Nothing } else { Delivered::Maybe };
-        Failure::on_the_way(kind_of(&error), delivered, self.reused, Some(Box::new(error)))
+        let answered = error.is_reset() && error.is_remote() && !unprocessed;
+        let failure = Failure::on_the_way(kind_of(&error), delivered, self.reused, Some(Box::new(error)));
+        // The upstream has had its say about this stream, and its connection goes on.
+        if answered { failure.while_answering() } else { failure }
     }
 }
 
@@ -315,8 +323,8 @@ fn outgoing_head<O: Outgoing>(request: &O, settings: &Settings) -> Result<Reques
     let mut target = Vec::new();
     request.target(&mut target);
     let uri = Uri::builder()
-        .scheme(if settings.secure { "https" } else { "http" })
-        .authority(settings.authority.as_str())
+        .scheme(if settings.base.secure { "https" } else { "http" })
+        .authority(settings.base.authority.as_str())
         .path_and_query(target.as_slice())
         .build()?;
     let mut head = Request::builder().method(request.method().clone()).uri(uri).body(())?;

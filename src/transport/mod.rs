@@ -17,6 +17,7 @@ mod pool;
 pub mod tls;
 mod upload;
 
+use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -36,14 +37,8 @@ use pool::Pool;
 /// Where requests go and how long that may take.
 #[derive(Clone)]
 pub struct Settings {
-    /// `https`, or clear text.
-    pub secure: bool,
-    /// Host name or address, IPv6 without brackets.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// `Host` or `:authority`: the host, with the port where it is not the scheme's own.
-    pub authority: String,
+    /// Where to.
+    pub base: Arc<Base>,
     /// Name resolution, connection and TLS together.
     pub connect_timeout: Duration,
     /// From the request's end to the response's head; `None` is for ever.
@@ -52,6 +47,29 @@ pub struct Settings {
     pub tls: rustls::ClientConfig,
     /// `http://[user:password@]host:port` of a proxy to tunnel through.
     pub forward_proxy: Option<Url>,
+}
+
+/// A base URL, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// `https`, or clear text.
+    pub secure: bool,
+    /// Host name or address, IPv6 without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// `Host` or `:authority`: the host, with the port where it is not the scheme's own.
+    pub authority: String,
+    /// The path without its trailing slash.
+    pub prefix: Vec<u8>,
+}
+
+/// As people write it.
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, String::from_utf8_lossy(&self.prefix))
+    }
 }
 
 /// A request as the transport needs to see it. Written anew for every attempt.
@@ -130,7 +148,7 @@ impl Transport {
     }
 
     fn authority(&self) -> &str {
-        &self.shared.settings.authority
+        &self.shared.settings.base.authority
     }
 
     async fn head<C: Content>(&self, answer: &mut Answer, content: &mut C) -> Result<(), Failure> {
@@ -182,7 +200,7 @@ impl Transport {
     /// time finds that out: two hundred first requests need one HTTP/2 connection, not two hundred.
     async fn dial(&self, only_http1: bool, reuse: Reuse) -> Result<Dialed, Failure> {
         let pool = &self.shared.pool;
-        if only_http1 || !self.shared.settings.secure || pool.speaks_http1() {
+        if only_http1 || !self.shared.settings.base.secure || pool.speaks_http1() {
             return self.dial_now(only_http1).await;
         }
         let turn = pool.first_dial().await;

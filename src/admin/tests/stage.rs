@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
-use crate::oauth::{Failure, Grant, Keeper, Obtained, TokenEndpoint, Why};
+use crate::oauth::{Ask, Claims, Failure, GrantType, Keeper, Obtained, TokenEndpoint, Why};
 use crate::secret::Secret;
 use crate::server::{Bound, Drainer, Limits, Listen, Phase, bind, drain, workers};
 
@@ -32,18 +32,23 @@ pub(super) enum Line {
 pub(super) struct Script(Mutex<VecDeque<Line>>);
 
 impl TokenEndpoint for Script {
-    async fn ask(&self, _: Grant) -> Result<Obtained, Failure> {
+    async fn ask(&self, _: Ask) -> Result<Obtained, Failure> {
         let line = self.0.lock().unwrap().pop_front();
         match line {
             Some(Line::Grants(scopes)) => Ok(Obtained {
                 access_token: Secret::new(TOKEN.to_owned()),
                 refresh_token: None,
                 scopes: Some(scopes.iter().map(|scope| (*scope).to_owned()).collect()),
+                claims: Claims::default(),
                 lifetime: Duration::from_hours(1),
             }),
             Some(Line::Fails(why)) => Err(why.into()),
             Some(Line::Hangs) | None => std::future::pending().await,
         }
+    }
+
+    fn grant_type(&self, _: &Ask) -> GrantType {
+        GrantType::ClientCredentials
     }
 
     fn scopes(&self) -> Vec<String> {
@@ -92,13 +97,17 @@ impl Stage {
         let (drainer, proxys_drain) = drain();
         let shards = Shards::new(2);
         let pages = Pages {
-            shards: shards.clone(),
-            token_counters,
-            tokens: tokens.clone(),
+            profiles: vec![ProfilePages {
+                name: "default".to_owned(),
+                shards: shards.clone(),
+                token_counters: Some(token_counters),
+                tokens: tokens.clone(),
+                base_url: Arc::new(|| Some("https://api.example/v".to_owned())),
+                token_url: "https://auth.example/token?key=s3cret".to_owned(),
+            }],
+            named: false,
             clock: clock.clone(),
             drain: proxys_drain,
-            base_url: "https://api.example/v".to_owned(),
-            token_url: "https://auth.example/token?key=s3cret".to_owned(),
             version: "1.2.3",
             started: Now { wall: start(), ..clock.now() },
         };

@@ -10,7 +10,8 @@ use super::*;
 use crate::oauth::Why;
 
 fn refused() -> Why {
-    Why::Refused { status: 401, error: Some("invalid_client".to_owned()), description: None }
+    let grant = crate::oauth::GrantType::ClientCredentials;
+    Why::Refused { status: 401, grant, error: Some("invalid_client".to_owned()), description: None }
 }
 
 #[tokio::test]

@@ -15,9 +15,15 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("CXONE_CA_FILE", "upstream.ca_file", "platform roots"),
     ("CXONE_PROXY_CONNECT_TIMEOUT", "upstream.connect_timeout", "10s"),
     ("CXONE_PROXY_RESPONSE_TIMEOUT", "upstream.response_timeout", "off"),
+    ("CXONE_GRANT", "oauth.grant", "client_credentials"),
     ("CXONE_CLIENT_ID", "oauth.client_id", "required"),
     ("CXONE_CLIENT_SECRET", "", "required"),
     ("CXONE_CLIENT_SECRET_FILE", "oauth.client_secret_file", ""),
+    ("CXONE_CLIENT_AUTH", "oauth.client_auth", "`body` for `client_credentials`, `basic` for `password`"),
+    ("CXONE_ACCESS_KEY_ID", "oauth.access_key_id", "required for `password` and `access_key`"),
+    ("CXONE_ACCESS_KEY_SECRET", "", "required for `password` and `access_key`"),
+    ("CXONE_ACCESS_KEY_SECRET_FILE", "oauth.access_key_secret_file", ""),
+    ("CXONE_AREA", "oauth.area", "required for `access_key` unless `oauth.token_url` is set"),
     ("CXONE_SCOPES", "oauth.scopes", "none"),
     ("CXONE_TOKEN_URL", "oauth.token_url", "`{base_url}/api/v2/oauth/token`"),
     ("CXONE_PROXY_REFRESH_MARGIN", "oauth.refresh_margin", "5m"),
@@ -44,13 +50,16 @@ fn the_table_is_what_is_promised() {
         .iter()
         .map(|entry| {
             let default = match entry.default {
-                Fallback::Required => "required",
-                Fallback::Described(text) | Fallback::Value(text) => text,
+                Fallback::Required => "required".to_owned(),
+                Fallback::RequiredFor(cases) => format!("required for {cases}"),
+                Fallback::Described(text) | Fallback::Value(text) => text.to_owned(),
             };
             (entry.variable, entry.file_key.unwrap_or_default(), default)
         })
         .collect();
-    assert_eq!(table, PROMISED);
+    let promised: Vec<_> =
+        PROMISED.iter().map(|(name, key, text)| (*name, *key, (*text).to_owned())).collect();
+    assert_eq!(table, promised);
 }
 
 #[test]
@@ -59,7 +68,8 @@ fn a_flag_is_the_variables_name() {
         let bare =
             entry.variable.strip_prefix("CXONE_PROXY_").or(entry.variable.strip_prefix("CXONE_")).unwrap();
         let flag = bare.to_lowercase().replace('_', "-");
-        let expected = (entry.variable != "CXONE_CLIENT_SECRET").then_some(flag);
+        let is_secret = ["CXONE_CLIENT_SECRET", "CXONE_ACCESS_KEY_SECRET"].contains(&entry.variable);
+        let expected = (!is_secret).then_some(flag);
         assert_eq!(entry.flag.map(str::to_owned), expected);
     }
 }
@@ -82,8 +92,9 @@ fn defaults_hold_where_nothing_is_said() {
     assert_eq!(config.upstream.ca_file, None);
     assert_eq!(config.upstream.connect_timeout, Duration::from_secs(10));
     assert_eq!(config.upstream.response_timeout, None);
-    assert_eq!(config.oauth.client_id, "app");
-    assert!(matches!(config.oauth.secret, ClientSecret::Value(secret) if secret.reveal() == "s3cr3t"));
+    let Grant::ClientCredentials { client, auth } = config.oauth.grant else { panic!("another grant") };
+    assert_eq!((client.id.as_str(), auth), ("app", ClientAuth::Body));
+    assert!(matches!(client.secret, SecretSource::Value(secret) if secret.reveal() == "s3cr3t"));
     assert_eq!(config.oauth.scopes, None);
     assert_eq!(config.oauth.token_url.as_str(), "https://api.cxone.com/api/v2/oauth/token");
     assert_eq!(config.oauth.refresh_margin, Duration::from_mins(5));
@@ -120,7 +131,7 @@ fn regions_have_their_addresses() {
 fn each_word_of_a_choice_is_accepted() {
     for entry in TABLE {
         if let Form::OneOf(words) = entry.form {
-            for word in words {
+            for word in words.iter().filter(|_| *entry != &options::GRANT) {
                 assert!(Given::credentials().variable(entry.variable, *word).load().is_ok(), "{word}");
             }
         }
@@ -178,8 +189,9 @@ fn the_file_can_say_everything_but_the_secret() {
     assert_eq!(config.upstream.base_url.to_string(), "https://gateway.example:8443/cx//one");
     assert_eq!(config.upstream.connect_timeout, Duration::from_millis(1500));
     assert_eq!(config.upstream.response_timeout, Some(Duration::from_secs(90)));
-    assert_eq!(config.oauth.client_id, "in file");
-    let ClientSecret::File { path: read, at_start } = config.oauth.secret else { panic!("not by file") };
+    let client = config.oauth.grant.client().unwrap().clone();
+    assert_eq!(client.id, "in file");
+    let SecretSource::File { path: read, at_start } = client.secret else { panic!("not by file") };
     assert_eq!((read, at_start.reveal()), (path, "from file"));
     assert_eq!(config.oauth.scopes.as_deref(), Some("users:read calls:write"));
     assert_eq!(config.oauth.token_url.as_str(), "https://login.example/token?tenant=1");

@@ -89,9 +89,9 @@ fn the_file_can_be_named_by_a_variable_and_the_flag_is_stronger() {
 
 #[test]
 fn the_secret_comes_from_the_stronger_source() {
-    let secret = |config: Config| match config.oauth.secret {
-        ClientSecret::Value(secret) => format!("value {}", secret.reveal()),
-        ClientSecret::File { at_start, .. } => format!("file {}", at_start.reveal()),
+    let secret = |config: Config| match &config.oauth.grant.client().unwrap().secret {
+        SecretSource::Value(secret) => format!("value {}", secret.reveal()),
+        SecretSource::File { at_start, .. } => format!("file {}", at_start.reveal()),
     };
     let given = || Given::credentials().with_file("secret", "other\n");
     let named = given();

@@ -2,6 +2,7 @@
 
 mod contract;
 mod faults;
+mod grants;
 mod layers;
 
 use std::{ffi::OsString, path::PathBuf};

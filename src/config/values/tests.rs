@@ -32,7 +32,7 @@ proptest! {
             prop_assert!((1..=1000).contains(&read));
         }
         let _ = (count(&text, &(0..=7)), scopes(&text), allowed_hosts(&text), allowed_origins(&text));
-        let _ = (log_filter(&text), client_id(&text));
+        let _ = (log_filter(&text), identifier(&text));
     }
 
     #[test]
@@ -145,9 +145,9 @@ fn filters_that_would_silence_the_log_by_mistake_are_refused() {
 
 #[test]
 fn identifiers_are_printable_and_unpadded() {
-    assert_eq!(client_id("a b~1"), Ok("a b~1".to_owned()));
+    assert_eq!(identifier("a b~1"), Ok("a b~1".to_owned()));
     for text in ["", " a", "a\n", "a\u{e9}", "a\u{7}b"] {
-        assert!(client_id(text).is_err(), "{text:?}");
+        assert!(identifier(text).is_err(), "{text:?}");
     }
     for text in ["a\"b", "a\\b", "\u{e9}"] {
         assert_eq!(reason(scopes(text)), "contains a character that no scope may have");

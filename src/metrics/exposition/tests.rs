@@ -12,8 +12,7 @@ use crate::metrics::{METHODS, TokenObserver};
 
 fn written(shards: &Shards, tokens: &TokenCounters) -> String {
     exposition(&Readings {
-        shards,
-        tokens,
+        profiles: vec![ProfileReadings { name: None, shards, tokens: Some(tokens) }],
         draining: false,
         version: "1.2.3",
         started: UNIX_EPOCH + Duration::from_millis(1_700_000_000_500),
@@ -157,7 +156,7 @@ fn the_cores_are_summed() {
     }
     let tokens = TokenCounters::default();
     tokens.token_request("client_credentials", "refused");
-    tokens.token_request("password", "ok");
+    tokens.token_request("authorization_code", "ok");
     let at = UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
     tokens.token_obtained(at, at + Duration::from_hours(1));
     let text = written(&shards, &tokens);
@@ -193,11 +192,39 @@ fn the_cores_are_summed() {
 }
 
 #[test]
+fn profiles_are_told_apart_by_a_label() {
+    let (one, two, tokens) = (Shards::new(1), Shards::new(1), TokenCounters::default());
+    for shard in two.iter() {
+        shard.answered(&Method::GET, 200);
+        shard.connections.fetch_add(2, Ordering::Relaxed);
+    }
+    let text = exposition(&Readings {
+        profiles: vec![
+            ProfileReadings { name: Some("one"), shards: &one, tokens: Some(&tokens) },
+            ProfileReadings { name: Some("two"), shards: &two, tokens: None },
+        ],
+        draining: false,
+        version: "1",
+        started: UNIX_EPOCH,
+    });
+    assert_holds(
+        &text,
+        r#"
+        cxone_proxy_requests_total{method="GET",status="200",profile="one"} 0
+        cxone_proxy_requests_total{method="GET",status="200",profile="two"} 1
+        cxone_proxy_token_expiry_timestamp_seconds{profile="one"} 0
+        cxone_proxy_connections_open 2
+        "#,
+    );
+    assert!(!text.contains(r#"token_expiry_timestamp_seconds{profile="two"}"#));
+    read(&text);
+}
+
+#[test]
 fn draining_is_seen() {
     let (shards, tokens) = (Shards::new(1), TokenCounters::default());
     let text = exposition(&Readings {
-        shards: &shards,
-        tokens: &tokens,
+        profiles: vec![ProfileReadings { name: None, shards: &shards, tokens: Some(&tokens) }],
         draining: true,
         version: "1",
         started: UNIX_EPOCH,

@@ -1,5 +1,6 @@
 use std::time::UNIX_EPOCH;
 
+use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 use serde_json::json;
@@ -13,6 +14,7 @@ fn asked() -> SystemTime {
 
 fn reply(status: u16, content: impl Into<Vec<u8>>) -> Reply {
     Reply {
+        grant: GrantType::ClientCredentials,
         status,
         content_type: Some("application/json".to_owned()),
         location: None,
@@ -178,7 +180,7 @@ fn an_answer_that_did_not_come_whole() {
 #[test]
 fn a_refusal_is_known_by_its_status_or_by_its_error() {
     let refused = |status, content: &str| match judged(status, content) {
-        Err(Why::Refused { status, error, description }) => (status, error, description),
+        Err(Why::Refused { status, error, description, .. }) => (status, error, description),
         other => panic!("{status} {content}: {other:?}"),
     };
     let invalid_client = r#"{"error":"invalid_client","error_description":"No such client"}"#;

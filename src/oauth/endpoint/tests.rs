@@ -9,6 +9,8 @@ use tokio::net::TcpListener;
 use super::wire::{Server, answer, token};
 use super::*;
 use crate::metrics::TokenObserver;
+use crate::oauth::credentials::Credentials;
+use crate::oauth::grant::ClientAuth;
 use crate::oauth::token::RefreshToken;
 use crate::oauth::{State, fetch_once, keeper};
 
@@ -30,12 +32,16 @@ fn settings(token_url: &str) -> Settings {
     }
 }
 
-fn credentials() -> Credentials {
+fn by_client(client: Credentials) -> Grant {
+    Grant::ClientCredentials { client, auth: ClientAuth::Body }
+}
+
+pub(super) fn client() -> Credentials {
     Credentials::with_secret("my app".to_owned(), Secret::new("s3cret&+%".to_owned()))
 }
 
 fn endpoint_by(settings: Settings) -> Endpoint {
-    Endpoint::new(settings, credentials(), Clock::System).unwrap()
+    Endpoint::new(settings, by_client(client()), Clock::System).unwrap()
 }
 
 fn endpoint(server: &Server) -> Endpoint {
@@ -43,7 +49,7 @@ fn endpoint(server: &Server) -> Endpoint {
 }
 
 async fn fails(endpoint: &Endpoint) -> Failure {
-    let failure = endpoint.ask(Grant::ClientCredentials).await.unwrap_err();
+    let failure = endpoint.ask(Ask::LogIn).await.unwrap_err();
     assert!(!format!("{failure:?}").contains("s3cret"), "{failure:?}");
     failure
 }
@@ -54,14 +60,19 @@ async fn fails_with(answer: Vec<u8>) -> Failure {
     fails(&endpoint(&server)).await
 }
 
-fn pairs(form: &[(String, String)]) -> Vec<(&str, &str)> {
+pub(super) fn endpoint_with(server: &Server, grant: Grant) -> Endpoint {
+    let url = format!("http://{}/api/v2/oauth/token", server.address);
+    Endpoint::new(settings(&url), grant, Clock::System).unwrap()
+}
+
+pub(super) fn pairs(form: &[(String, String)]) -> Vec<(&str, &str)> {
     form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 #[tokio::test]
 async fn client_credentials_are_sent_as_promised() {
     let server = Server::plain(vec![token("abc")]).await;
-    let obtained = endpoint(&server).ask(Grant::ClientCredentials).await.unwrap();
+    let obtained = endpoint(&server).ask(Ask::LogIn).await.unwrap();
     assert_eq!(obtained.access_token.reveal(), "abc");
     assert_eq!(obtained.lifetime, Duration::from_mins(30));
     let seen = server.seen().pop().unwrap();
@@ -86,8 +97,8 @@ async fn client_credentials_are_sent_as_promised() {
 #[tokio::test]
 async fn a_refresh_sends_the_refresh_token_and_no_scope() {
     let server = Server::plain(vec![token("abc")]).await;
-    let grant = Grant::RefreshToken(RefreshToken::new(Secret::new("r=1".to_owned())));
-    endpoint(&server).ask(grant).await.unwrap();
+    let ask = Ask::Refresh(RefreshToken::new(Secret::new("r=1".to_owned())));
+    endpoint(&server).ask(ask).await.unwrap();
     assert_eq!(
         pairs(&server.seen()[0].form()),
         [
@@ -106,7 +117,7 @@ async fn every_request_has_a_connection_of_its_own() {
     let server = Server::plain(vec![token("one"), token("two")]).await;
     let endpoint = endpoint(&server);
     for expected in ["one", "two"] {
-        let obtained = endpoint.ask(Grant::ClientCredentials).await.unwrap();
+        let obtained = endpoint.ask(Ask::LogIn).await.unwrap();
         assert_eq!(obtained.access_token.reveal(), expected);
     }
     assert_eq!(server.seen().len(), 2);
@@ -193,7 +204,7 @@ async fn over_tls_it_speaks_http_1_to_whom_it_trusts() {
     roots.add(certificate).unwrap();
     settings.tls = tls(roots);
     settings.tls.alpn_protocols = vec![b"h2".to_vec()];
-    endpoint_by(settings).ask(Grant::ClientCredentials).await.unwrap();
+    endpoint_by(settings).ask(Ask::LogIn).await.unwrap();
     assert_eq!(server.seen()[0].lines[0], "POST /token HTTP/1.1");
 }
 
@@ -253,12 +264,12 @@ async fn the_secret_file_is_read_for_every_request() {
     let credentials =
         Credentials::with_secret_file("app".to_owned(), path.clone(), Secret::new("first".to_owned()));
     let url = format!("http://{}/", server.address);
-    let endpoint = Endpoint::new(settings(&url), credentials, Clock::System).unwrap();
-    endpoint.ask(Grant::ClientCredentials).await.unwrap();
+    let endpoint = Endpoint::new(settings(&url), by_client(credentials), Clock::System).unwrap();
+    endpoint.ask(Ask::LogIn).await.unwrap();
     std::fs::write(&path, "rotated\n").unwrap();
-    endpoint.ask(Grant::ClientCredentials).await.unwrap();
+    endpoint.ask(Ask::LogIn).await.unwrap();
     std::fs::remove_file(&path).unwrap();
-    endpoint.ask(Grant::ClientCredentials).await.unwrap();
+    endpoint.ask(Ask::LogIn).await.unwrap();
     let sent: Vec<String> = server.seen().iter().map(|seen| seen.form()[2].1.clone()).collect();
     assert_eq!(sent, ["first", "rotated", "rotated"]);
 }
@@ -275,7 +286,7 @@ async fn the_keeper_over_the_wire() {
     let refusal = answer("503 Service Unavailable", "", "");
     let server = Server::plain(vec![refusal, token("abc")]).await;
     let settings = settings(&format!("http://{}/", server.address));
-    let (tokens, keeper) = keeper(settings, credentials(), Clock::System, Arc::new(Deaf)).unwrap();
+    let (tokens, keeper) = keeper(settings, by_client(client()), Clock::System, Arc::new(Deaf)).unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let exchange = async {
         let token = tokens.valid(&Clock::System, Instant::now() + Duration::from_secs(20)).await.unwrap();

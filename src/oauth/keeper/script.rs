@@ -8,6 +8,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::*;
+use crate::oauth::claims::Claims;
+use crate::oauth::grant::GrantType;
 use crate::oauth::token::RefreshToken;
 use crate::oauth::{NoNewer, State, Unavailable};
 use crate::secret::Secret;
@@ -66,15 +68,15 @@ impl Script {
 }
 
 impl TokenEndpoint for Script {
-    async fn ask(&self, grant: Grant) -> Result<Obtained, Failure> {
+    async fn ask(&self, ask: Ask) -> Result<Obtained, Failure> {
         let (number, (takes, answer)) = {
             let mut play = self.0.lock().unwrap();
             assert_eq!(play.in_flight, 0, "two token requests at once");
             play.in_flight += 1;
-            let name = grant.name();
-            let sent = match grant {
-                Grant::ClientCredentials => None,
-                Grant::RefreshToken(token) => Some(token.into_secret().reveal().to_owned()),
+            let name = self.grant_type(&ask).as_str();
+            let sent = match ask {
+                Ask::LogIn => None,
+                Ask::Refresh(token) => Some(token.into_secret().reveal().to_owned()),
             };
             play.asked.push((Instant::now(), name, sent));
             (play.asked.len(), play.lines.pop_front().unwrap_or_else(|| granted(HOUR)))
@@ -87,8 +89,16 @@ impl TokenEndpoint for Script {
                 .refresh
                 .then(|| RefreshToken::new(Secret::new(format!("refresh-{number}")))),
             scopes: None,
+            claims: Claims::default(),
             lifetime: Duration::from_secs(grants.lifetime),
         })
+    }
+
+    fn grant_type(&self, ask: &Ask) -> GrantType {
+        match ask {
+            Ask::LogIn => GrantType::ClientCredentials,
+            Ask::Refresh(_) => GrantType::RefreshToken,
+        }
     }
 
     fn scopes(&self) -> Vec<String> {
@@ -119,7 +129,8 @@ pub(super) fn fails(why: Why) -> Line {
 }
 
 pub(super) fn refused() -> Why {
-    Why::Refused { status: 401, error: Some("invalid_client".to_owned()), description: None }
+    let grant = GrantType::ClientCredentials;
+    Why::Refused { status: 401, grant, error: Some("invalid_client".to_owned()), description: None }
 }
 
 pub(super) fn slowly(seconds: u64, (_, answer): Line) -> Line {

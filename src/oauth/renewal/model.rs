@@ -36,7 +36,8 @@ fn event() -> impl Strategy<Value = Event> {
 /// What an onlooker at the token endpoint would check.
 #[derive(Default)]
 struct Referee {
-    asking: Option<&'static str>,
+    /// Whether the request under way is a refresh.
+    asking: Option<bool>,
     /// The asking was caused by a demand.
     forced: bool,
     sent: HashSet<String>,
@@ -55,7 +56,7 @@ struct Referee {
 impl Referee {
     fn look(&mut self, renewal: &mut Renewal, now: Now) {
         match renewal.decide(now) {
-            Decision::Ask(grant) => self.see_request(grant, now),
+            Decision::Ask(ask) => self.see_request(ask, now),
             Decision::WaitUntil(moment) => {
                 assert!(self.asking.is_none());
                 assert!(!now.has_reached(moment), "a wait that is over would spin");
@@ -68,22 +69,22 @@ impl Referee {
         }
     }
 
-    fn see_request(&mut self, grant: Grant, now: Now) {
+    fn see_request(&mut self, ask: Ask, now: Now) {
         assert!(self.asking.is_none(), "two requests at once");
         assert!(self.not_before.is_none_or(|moment| now.has_reached(moment)), "too early");
-        self.asking = Some(grant.name());
-        match grant {
-            Grant::RefreshToken(token) => {
+        self.asking = Some(matches!(ask, Ask::Refresh(_)));
+        match ask {
+            Ask::Refresh(token) => {
                 assert!(!self.refresh_token_is_gone, "a failure leaves no refresh token");
                 assert!(self.sent.insert(token.into_secret().reveal().to_owned()), "a refresh token twice");
             }
-            Grant::ClientCredentials => {}
+            Ask::LogIn => {}
         }
         self.forced = self.demanded;
     }
 
     fn see_failure(&mut self, nature: Nature, retry_after: Option<u64>, hold: Hold, now: Now) {
-        let refreshing = self.asking.take() == Some("refresh_token");
+        let refreshing = self.asking.take() == Some(true);
         self.refresh_token_is_gone = true;
         let least = match nature {
             Nature::Refused if refreshing => Duration::ZERO,

@@ -23,16 +23,11 @@ pub(super) fn refresh_token(text: &str) -> RefreshToken {
     RefreshToken::new(Secret::new(text.to_owned()))
 }
 
-/// The grant that must be asked for now, by its name, and the refresh token that it sends.
+/// What a token must be asked for with now, and the refresh token that is sent.
 fn asked(renewal: &mut Renewal, now: Now) -> (&'static str, Option<String>) {
     match renewal.decide(now) {
-        Decision::Ask(grant) => {
-            let name = grant.name();
-            match grant {
-                Grant::ClientCredentials => (name, None),
-                Grant::RefreshToken(token) => (name, Some(token.into_secret().reveal().to_owned())),
-            }
-        }
+        Decision::Ask(Ask::LogIn) => ("log in", None),
+        Decision::Ask(Ask::Refresh(token)) => ("refresh", Some(token.into_secret().reveal().to_owned())),
         other @ (Decision::WaitUntil(_) | Decision::WaitForAnswer) => panic!("asks for nothing: {other:?}"),
     }
 }
@@ -56,7 +51,7 @@ fn supplied(now: Now, refresh: Option<RefreshToken>) -> Renewal {
 fn asks_at_once_and_only_once() {
     let now = start();
     let mut renewal = Renewal::new(MARGIN);
-    assert_eq!(asked(&mut renewal, now), ("client_credentials", None));
+    assert_eq!(asked(&mut renewal, now), ("log in", None));
     assert!(matches!(renewal.decide(now.plus(HOUR)), Decision::WaitForAnswer));
 }
 
@@ -66,10 +61,10 @@ fn renews_the_margin_before_the_stated_end_by_the_refresh_token() {
     let mut renewal = supplied(now, Some(refresh_token("one")));
     assert_eq!(waits(&mut renewal, now), UNTIL_DUE);
     let due = now.plus(UNTIL_DUE);
-    assert_eq!(asked(&mut renewal, due), ("refresh_token", Some("one".to_owned())));
+    assert_eq!(asked(&mut renewal, due), ("refresh", Some("one".to_owned())));
     assert_eq!(renewal.obtained(Validity::new(due, HOUR), None, due), 2);
     let due = due.plus(UNTIL_DUE);
-    assert_eq!(asked(&mut renewal, due), ("client_credentials", None), "no new refresh token leaves none");
+    assert_eq!(asked(&mut renewal, due), ("log in", None), "no new refresh token leaves none");
 }
 
 #[test]
@@ -77,7 +72,7 @@ fn the_wall_clock_alone_makes_it_due() {
     let now = start();
     let mut renewal = supplied(now, None);
     let after_a_night = Now { steady: now.steady + secs(1), wall: now.wall + 8 * HOUR };
-    assert_eq!(asked(&mut renewal, after_a_night).0, "client_credentials");
+    assert_eq!(asked(&mut renewal, after_a_night).0, "log in");
 }
 
 #[test]
@@ -88,7 +83,7 @@ fn a_refused_refresh_falls_back_at_once() {
     asked(&mut renewal, due);
     let hold = renewal.failed(Nature::Refused, None, due, 1.0);
     assert_eq!(hold, Hold { until: due, remembered: false });
-    assert_eq!(asked(&mut renewal, due), ("client_credentials", None));
+    assert_eq!(asked(&mut renewal, due), ("log in", None));
     let hold = renewal.failed(Nature::Refused, None, due, 1.0);
     assert_eq!(hold, Hold { until: due.plus(secs(1)), remembered: true }, "the first that counts");
 }
@@ -101,7 +96,7 @@ fn a_refused_refresh_waits_for_retry_after() {
     asked(&mut renewal, due);
     renewal.failed(Nature::Refused, Some(secs(7)), due, 0.0);
     assert_eq!(waits(&mut renewal, due), secs(7));
-    assert_eq!(asked(&mut renewal, due.plus(secs(7))), ("client_credentials", None));
+    assert_eq!(asked(&mut renewal, due.plus(secs(7))), ("log in", None));
 }
 
 #[test]
@@ -113,7 +108,7 @@ fn a_lost_answer_to_a_refresh_burns_the_refresh_token() {
         asked(&mut renewal, due);
         let hold = renewal.failed(nature, None, due, 1.0);
         assert!(waits(&mut renewal, due) > Duration::ZERO);
-        assert_eq!(asked(&mut renewal, hold.until), ("client_credentials", None), "{nature:?}");
+        assert_eq!(asked(&mut renewal, hold.until), ("log in", None), "{nature:?}");
     }
 }
 

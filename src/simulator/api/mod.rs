@@ -17,6 +17,7 @@ use super::quota::Exceeded;
 use super::tokens::{Issued, Verdict};
 use super::wire::{Answer, Broken, Framing, Head};
 pub use bodies::pattern;
+use query::Query;
 pub(super) use websocket::converse;
 
 /// The path of a target, with runs of slashes counted as one and without the prefix; `None` where it does not
@@ -87,7 +88,8 @@ async fn unauthorized(exchange: &mut Exchange<'_, '_>, why: &'static str) -> Res
     exchange.whole(answer, &json!({ "error": "invalid_token", "error_description": why })).await
 }
 
-/// Refuses with 403 where the token lacks a scope (RFC 6750 3.1).
+/// Refuses with 403 where the token lacks a scope (RFC 6750 3.1); with `?challenge=none` in the vendor's own
+/// words alone.
 async fn lacking(
     exchange: &mut Exchange<'_, '_>,
     issued: &Issued,
@@ -96,9 +98,14 @@ async fn lacking(
     if issued.scopes.iter().any(|held| held == scope) {
         return Ok(None);
     }
-    let challenge = format!("Bearer realm=\"cxone\", error=\"insufficient_scope\", scope=\"{scope}\"");
-    let answer = Answer::new(403, Framing::None).field("WWW-Authenticate", challenge);
-    exchange.whole(answer, &json!({ "error": "insufficient_scope", "scope": scope })).await.map(Some)
+    let text = format!("Token does not have the required scope: {scope}");
+    let mut answer = Answer::new(403, Framing::None).field("icStatusDescription", text.clone());
+    if Query::of(exchange.head).text("challenge") != Some("none") {
+        let challenge = format!("Bearer realm=\"cxone\", error=\"insufficient_scope\", scope=\"{scope}\"");
+        answer = answer.field("WWW-Authenticate", challenge);
+    }
+    let refused = json!({ "error": "insufficient_scope", "scope": scope, "message": text });
+    exchange.whole(answer, &refused).await.map(Some)
 }
 
 async fn not_found(exchange: &mut Exchange<'_, '_>) -> Result<After, Broken> {

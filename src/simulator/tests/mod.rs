@@ -4,7 +4,9 @@ mod client;
 
 mod api;
 mod control;
+mod discovery;
 mod faults;
+mod grants;
 mod http2;
 mod lifecycle;
 mod rules;

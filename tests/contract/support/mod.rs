@@ -1,9 +1,11 @@
 //! The program under test, the peers on both sides of it, and patience.
 
 mod http2;
+mod http2_upstream;
 mod message;
 mod process;
 mod stage;
+mod tunnels;
 mod upstream;
 mod wire;
 
@@ -12,9 +14,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use http2::{Http2, whole};
+pub(crate) use http2_upstream::Http2Upstream;
 pub(crate) use message::{Message, get, request};
 pub(crate) use process::{Launch, Process};
 pub(crate) use stage::{CLIENT_ID, CLIENT_SECRET, Stage, serve};
+pub(crate) use tunnels::Tunnels;
 pub(crate) use upstream::Upstream;
 pub(crate) use wire::{Cut, Wire};
 

@@ -152,17 +152,8 @@ impl Process {
 
     /// The largest resident size so far, in KiB.
     pub(crate) fn peak_memory(&self) -> u64 {
-        self.memory("VmHWM:")
-    }
-
-    /// The resident size, in KiB.
-    pub(crate) fn memory_now(&self) -> u64 {
-        self.memory("VmRSS:")
-    }
-
-    fn memory(&self, what: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id().unwrap())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(what)).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 

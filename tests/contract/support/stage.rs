@@ -3,11 +3,11 @@
 use cxone_proxy::simulator::{Region, Settings};
 use tempfile::TempDir;
 
-use super::{Http2, Launch, Message, Process, Wire, get};
+use super::{Http2, Launch, Message, Process, Wire, eventually, get};
 
 /// The credentials that a region knows by default.
 pub(crate) const CLIENT_ID: &str = "demo-client";
-/// See [`CLIENT_ID`].
+/// Goes with the client identifier.
 pub(crate) const CLIENT_SECRET: &str = "demo-secret";
 
 /// `cxone-proxy serve` on ports of its own, with credentials and the log as JSON.
@@ -57,6 +57,13 @@ impl Stage {
         }
         let proxy = launch(program).listening().await;
         Self { region, proxy, _files: files }
+    }
+
+    /// Kills the region and starts it again, without leave of its connections.
+    pub(crate) async fn restart_region(&self) {
+        self.region.kill().await;
+        // A program that another test is just starting may hold the port for a moment.
+        eventually("the region's port", async || self.region.restart().await.ok()).await;
     }
 
     /// A new connection to the proxy.

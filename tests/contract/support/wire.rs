@@ -75,13 +75,9 @@ impl Wire {
     /// More bytes; false at the connection's end, however it came.
     async fn more(&mut self) -> bool {
         self.ahead.reserve(64 * 1024);
-        match soon("bytes", self.stream.read_buf(&mut self.ahead)).await {
-            Ok(count) => count > 0,
-            Err(_) => {
-                self.was_reset = true;
-                false
-            }
-        }
+        let read = soon("bytes", self.stream.read_buf(&mut self.ahead)).await;
+        self.was_reset |= read.is_err();
+        read.is_ok_and(|count| count > 0)
     }
 
     /// True where nothing arrives for so long, and the connection stays open.

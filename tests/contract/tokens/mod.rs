@@ -1,1 +1,45 @@
 //! Section 4: Tokens and retries.
+
+mod asking;
+mod connections;
+mod failing;
+mod rate_limited;
+mod renewing;
+mod replaying;
+mod streams;
+mod unauthorized;
+
+use std::time::Duration;
+
+use cxone_proxy::simulator::{Endpoint, Entry, Region};
+use tokio::task::JoinSet;
+
+use crate::support::{Message, Stage, request};
+
+/// The attempts that arrived at the API, in order.
+fn attempts(region: &Region) -> Vec<Entry> {
+    region.journal().into_iter().filter(|entry| entry.endpoint == Endpoint::Api).collect()
+}
+
+/// The grants of all token requests, in order.
+fn grants(region: &Region) -> Vec<String> {
+    region.journal().into_iter().filter_map(|entry| entry.grant).collect()
+}
+
+/// How long after one another the token requests came.
+fn pauses(region: &Region) -> Vec<Duration> {
+    let asked = region.journal().into_iter().filter(|entry| entry.endpoint == Endpoint::Token);
+    let at: Vec<_> = asked.map(|entry| entry.at).collect();
+    at.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect()
+}
+
+/// So many requests at once, each on a connection of its own.
+async fn at_once(stage: &Stage, count: usize, target: &str) -> Vec<Message> {
+    let mut asking = JoinSet::new();
+    for number in 0..count {
+        let mut client = stage.wire().await;
+        let request = request("GET", target, &format!("X-Request-Id: {target} {number}\r\n"), "");
+        asking.spawn(async move { client.ask(request).await });
+    }
+    asking.join_all().await
+}

@@ -1,0 +1,72 @@
+//! Streams of a shared HTTP/2 connection that end too early, or are never taken.
+
+use std::time::Duration;
+
+use h2::Reason;
+use http::HeaderMap;
+use tokio::time::{sleep, timeout};
+
+use crate::support::{Http2Upstream, get, request, soon, whole};
+
+#[tokio::test]
+async fn a_connection_that_goes_away_finishes_its_streams_and_takes_no_more() {
+    let upstream = Http2Upstream::start().await;
+    let stage = upstream.stage().await;
+    // One client connection, so that one core of the program, with one pool, serves it all.
+    let http2 = stage.http2().await;
+    let (slow, _) = http2.begin(http2.request("GET", "/slow"), true).await;
+    let mut far = upstream.accept().await;
+    let held = far.request().await;
+    far.go_away();
+    sleep(Duration::from_millis(100)).await;
+    for _ in 0..2 {
+        let asking = tokio::spawn({
+            let http2 = http2.clone();
+            async move { http2.ask(http2.request("POST", "/next"), b"hello", HeaderMap::new()).await }
+        });
+        let mut next = upstream.accept().await;
+        let arrived = next.request().await;
+        assert_eq!(arrived.request.uri().path(), "/next");
+        arrived.answer("next");
+        assert_eq!(soon("the answer", asking).await.unwrap().unwrap().body, b"next");
+        next.go_away();
+        sleep(Duration::from_millis(100)).await;
+    }
+    held.answer("slow");
+    assert_eq!(whole(soon("the slow answer", slow).await.unwrap()).await.unwrap().body, b"slow");
+}
+
+#[tokio::test]
+async fn a_refused_stream_was_not_processed_and_even_a_post_is_sent_again() {
+    let upstream = Http2Upstream::start().await;
+    let stage = upstream.stage().await;
+    let mut client = stage.wire().await;
+    client.send(get("/first")).await;
+    let mut far = upstream.accept().await;
+    far.request().await.answer("first");
+    assert_eq!(client.reply().await.unwrap().text(), "first");
+    client.send(request("POST", "/second", "", "hello")).await;
+    far.request().await.respond.send_reset(Reason::REFUSED_STREAM);
+    let mut next = upstream.accept().await;
+    next.request().await.answer("second");
+    assert_eq!(client.reply().await.unwrap().text(), "second");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_reset_is_502_and_not_sent_again() {
+    let upstream = Http2Upstream::start().await;
+    let stage = upstream.stage().await;
+    let mut client = stage.wire().await;
+    client.send(get("/first")).await;
+    let mut far = upstream.accept().await;
+    far.request().await.answer("first");
+    assert_eq!(client.reply().await.unwrap().text(), "first");
+    client.send(get("/second")).await;
+    far.request().await.respond.send_reset(Reason::INTERNAL_ERROR);
+    assert_eq!(client.reply().await.unwrap().status(), 502);
+    assert!(timeout(Duration::from_millis(300), upstream.accept()).await.is_err());
+    // The connection itself goes on.
+    client.send(get("/third")).await;
+    far.request().await.answer("third");
+    assert_eq!(client.reply().await.unwrap().text(), "third");
+}
