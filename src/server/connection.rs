@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::content::{ClientContent, Signals};
-use super::drain::{Drain, Phase};
+use super::drain::Drain;
 use super::io::{ReadHalf, Whole, WriteHalf};
 use super::{Limits, Reply, Service, Unreadable, http2, tunnel};
 use crate::http1::{
@@ -106,7 +106,7 @@ impl<S: Service> Connection<S> {
     async fn run(&mut self, drain: &Drain, now: Instant) -> After {
         let mut alarm = Alarm { at: now + self.limits.header_timeout };
         let mut sleep = pin!(sleep_until(alarm.at));
-        let mut draining = pin!(drain.reached(Phase::Draining));
+        let mut draining = pin!(drain.settled());
         loop {
             let arrived = std::future::poll_fn(|cx| {
                 self.poll_arrival(cx, &mut alarm, sleep.as_mut(), draining.as_mut())

@@ -47,6 +47,14 @@ impl Drain {
         *self.0.borrow() >= Phase::Draining
     }
 
+    /// Waits until draining has begun and the runtime has looked at its sockets since, so that what
+    /// arrived before is there for those who try to read or to accept it. Cancel safe.
+    pub(super) async fn settled(&self) {
+        self.reached(Phase::Draining).await;
+        // Gives way to the runtime's I/O driver: readiness is known only to whom it has told.
+        tokio::task::yield_now().await;
+    }
+
     /// Waits until `phase` is reached, or until nobody can move it on any more. Cancel safe.
     pub async fn reached(&self, phase: Phase) {
         // An error means that the drainer is gone, and with it every reason to go on.

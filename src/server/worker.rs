@@ -88,7 +88,7 @@ impl Worker {
         let mut tick = interval(SWEEP_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let drain = self.drain.clone();
-        let mut draining = std::pin::pin!(drain.reached(Phase::Draining));
+        let mut draining = std::pin::pin!(drain.settled());
         loop {
             tokio::select! {
                 accepted = next(accepting.as_ref()) => match accepted {
@@ -134,9 +134,12 @@ impl Worker {
         if least.is_none() {
             self.serve(accepted, service, alive);
         } else if let Err(mpsc::error::SendError(accepted)) = desk.sender.send(accepted) {
-            // That worker is draining already, and so is this one.
+            // That worker drains and takes no more; but what was accepted is served.
             desk.shard.connections.fetch_sub(1, Ordering::Relaxed);
-            drop(accepted);
+            if let Some(own) = self.desks.get(self.index) {
+                own.shard.connections.fetch_add(1, Ordering::Relaxed);
+            }
+            self.serve(accepted, service, alive);
         }
     }
 

@@ -16,7 +16,7 @@ fn problem(reply: &Message, status: u16, error: &str) -> String {
     assert_eq!(reply.status(), status, "{} {}", reply.start, reply.text());
     assert_eq!(reply.only("content-type"), Some("application/problem+json"));
     let due = format!("cxone-proxy; error={error}");
-    assert_eq!(reply.only("proxy-status"), Some(due.as_str()));
+    assert_eq!(reply.only("proxy-status"), Some(due.as_str()), "{}", reply.text());
     hint(&reply.json(), status)
 }
 

@@ -1,9 +1,10 @@
 //! 502: the upstream cannot be reached, broke off or spoke no HTTP.
 
 use cxone_proxy::simulator::{Action, Ending, Endpoint, Fault, Malformation, Region, Script, Settings, Tls};
+use tokio::net::TcpStream;
 
 use super::problem;
-use crate::support::{Stage, Upstream, get, request, serve};
+use crate::support::{Stage, Upstream, eventually, get, request, serve};
 
 async fn scripted(action: Action) -> Stage {
     let stage = Stage::new().await;
@@ -17,6 +18,11 @@ async fn scripted(action: Action) -> Stage {
 async fn an_upstream_where_nobody_listens() {
     let stage = scripted(Action::Delay { ms: 0 }).await;
     stage.region.kill().await;
+    // A program that another test starts holds this one's sockets open until it runs.
+    eventually("the end of the region's listener", async || {
+        TcpStream::connect(stage.region.address()).await.is_err().then_some(())
+    })
+    .await;
     let hint = problem(&stage.get("/api/v2/users/me").await, 502, "destination_unavailable");
     assert!(hint.contains("CXONE_BASE_URL"), "{hint}");
     stage.region.restart().await.unwrap();
