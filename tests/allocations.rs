@@ -13,15 +13,15 @@ mod loopback;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use cxone_proxy::clock::Clock;
 use cxone_proxy::config::{Config, Scheme};
 use cxone_proxy::metrics::Shards;
-use cxone_proxy::proxy::{self, Base, Proxy, fields, guard, retry};
+use cxone_proxy::proxy::{self, Profile, Proxy, Select, Upstream, fields, guard, retry};
 use cxone_proxy::server::{self, Bound};
-use cxone_proxy::transport::{self, Transport, tls};
+use cxone_proxy::transport::{self, Base, Transport, tls};
 use tokio::sync::oneshot;
 
 use loopback::client::{Client, GET};
@@ -134,9 +134,18 @@ fn each(total: u64) -> f64 {
 async fn proxy(config: &Config, listen: SocketAddr, shards: &Shards) -> Proxy {
     let clock = Clock::System;
     let tokens = tokens::at_hand(&clock).await.unwrap();
-    let transport = Transport::new(transport_settings(config)).unwrap();
-    let shard = shards.iter().next().unwrap().clone();
-    Proxy::new(proxy_settings(config, listen), tokens, transport, clock, shard, shards.clone())
+    let settings = transport_settings(config);
+    let base = settings.base.clone();
+    let profile = Profile {
+        name: "default".into(),
+        select: Select::default(),
+        authority: None,
+        tokens,
+        upstream: Upstream::Fixed(base, Transport::new(settings).unwrap()),
+        rewrites_links: false,
+        shard: shards.iter().next().unwrap().clone(),
+    };
+    Proxy::new(proxy_settings(config, listen), vec![profile], clock, shards.clone()).unwrap()
 }
 
 fn limits(config: &Config) -> server::Limits {
@@ -150,10 +159,13 @@ fn limits(config: &Config) -> server::Limits {
 fn transport_settings(config: &Config) -> transport::Settings {
     let base_url = &config.upstream.base_url;
     transport::Settings {
-        secure: base_url.scheme == Scheme::Https,
-        host: base_url.bare_host(),
-        port: base_url.port,
-        authority: base_url.authority(),
+        base: Arc::new(Base {
+            secure: base_url.scheme == Scheme::Https,
+            host: base_url.bare_host(),
+            port: base_url.port,
+            authority: base_url.authority(),
+            prefix: Vec::new(),
+        }),
         connect_timeout: config.upstream.connect_timeout,
         response_timeout: config.upstream.response_timeout,
         tls: tls::client_config(config.upstream.ca_file.as_deref()).unwrap(),
@@ -168,10 +180,9 @@ fn proxy_settings(config: &Config, listen: SocketAddr) -> proxy::Settings {
         guard: guard::Settings {
             hosts: guard::AllowedHosts::Names(Vec::new()),
             origins: Vec::new(),
-            listen: Some(listen.ip()),
-            upstream: Some((secure, host.clone(), port)),
+            listen: vec![listen.ip()],
+            upstreams: vec![(secure, host, port)],
         },
-        base: Base { secure, host, port, prefix: Vec::new() },
         via: fields::Via::Response,
         rules: retry::Rules {
             rate_limit_retries: config.retry.rate_limit_retries,
@@ -180,6 +191,6 @@ fn proxy_settings(config: &Config, listen: SocketAddr) -> proxy::Settings {
         replay_buffer: config.retry.replay_buffer,
         in_flight: config.limits.in_flight,
         loop_member: format!("{}-0123456789abcdef", fields::PSEUDONYM),
-        listen_authority: listen.to_string(),
+        listen_authorities: vec![listen.to_string()],
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cxone_proxy::clock::Clock;
 use cxone_proxy::metrics::TokenCounters;
-use cxone_proxy::oauth::{Failure, Grant, Keeper, Obtained, TokenEndpoint, Tokens, Unavailable};
+use cxone_proxy::oauth::{Ask, Failure, GrantType, Keeper, Obtained, TokenEndpoint, Tokens, Unavailable};
 use cxone_proxy::secret::Secret;
 use tokio::time::Instant;
 
@@ -16,9 +16,19 @@ const LIFETIME: Duration = Duration::from_hours(24);
 struct AtHand;
 
 impl TokenEndpoint for AtHand {
-    async fn ask(&self, _: Grant) -> Result<Obtained, Failure> {
+    async fn ask(&self, _: Ask) -> Result<Obtained, Failure> {
         let access_token = Secret::new(TOKEN.to_owned());
-        Ok(Obtained { access_token, refresh_token: None, scopes: None, lifetime: LIFETIME })
+        Ok(Obtained {
+            access_token,
+            refresh_token: None,
+            scopes: None,
+            claims: Default::default(),
+            lifetime: LIFETIME,
+        })
+    }
+
+    fn grant_type(&self, _: &Ask) -> GrantType {
+        GrantType::ClientCredentials
     }
 
     fn scopes(&self) -> Vec<String> {

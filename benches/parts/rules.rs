@@ -25,8 +25,8 @@ pub(super) fn admit() -> Result<Part, Box<dyn Error>> {
     let settings = guard::Settings {
         hosts: AllowedHosts::Names(Vec::new()),
         origins: Vec::new(),
-        listen: Some(Ipv4Addr::LOCALHOST.into()),
-        upstream: Some((true, "api.cxone.com".to_owned(), 443)),
+        listen: vec![Ipv4Addr::LOCALHOST.into()],
+        upstreams: vec![(true, "api.cxone.com".to_owned(), 443)],
     };
     Ok(Part::new("guard_admit", move || {
         let _ = black_box(guard::admit(black_box(&head), &settings));
@@ -68,11 +68,8 @@ pub(super) fn incoming() -> Result<Part, Box<dyn Error>> {
     Ok(Part::new("fields_incoming", move || {
         out.clear();
         let addressed = Addressed {
-            secure: true,
+            ways: &Vec::new,
             host: "api.cxone.com",
-            port: 443,
-            prefix: b"",
-            authority: b"localhost:8080",
             origin: None,
             via: Via::Response,
             drop_length: false,
@@ -84,7 +81,7 @@ pub(super) fn incoming() -> Result<Part, Box<dyn Error>> {
 
 pub(super) fn decide() -> Part {
     let rules = Rules { rate_limit_retries: 3, max_wait: Duration::from_secs(30) };
-    let facts = Facts { replayable: true, idempotent: true };
+    let facts = Facts { replayable: true, idempotent: true, unbegun: true };
     let answers = [200, 401, 429].map(|status| Seen::Answer { status, retry_after: None });
     Part::new("retry_decide", move || {
         for seen in answers {

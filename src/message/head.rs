@@ -15,17 +15,6 @@ pub enum Version {
     Http2,
 }
 
-impl Version {
-    /// As `Via` names it (RFC 9110 section 7.6.3).
-    pub fn in_via(self) -> &'static [u8] {
-        match self {
-            Self::Http10 => b"1.0",
-            Self::Http11 => b"1.1",
-            Self::Http2 => b"2.0",
-        }
-    }
-}
-
 /// What a client asks.
 #[derive(Clone, Debug)]
 pub struct RequestHead {

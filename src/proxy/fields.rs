@@ -144,7 +144,7 @@ pub fn outgoing(head: &RequestHead, additions: &Additions<'_>, to: Version, sink
     sink.line(b"Authorization", additions.authorization);
     sink.line(b"CDN-Loop", additions.loop_member);
     if additions.via == Via::Both {
-        sink.line(b"Via", &via(head.version));
+        sink.line(b"Via", via(head.version));
     }
 }
 
@@ -226,7 +226,7 @@ pub fn incoming(head: &ResponseHead, addressed: &Addressed<'_>, sink: &mut impl 
         allow_origin(origin, sink);
     }
     if addressed.via != Via::Off {
-        sink.line(b"Via", &via(head.version));
+        sink.line(b"Via", via(head.version));
     }
 }
 
@@ -238,8 +238,13 @@ pub fn allow_origin(origin: &[u8], sink: &mut impl FieldSink) {
     sink.line(b"Vary", b"Origin");
 }
 
-fn via(version: Version) -> Vec<u8> {
-    [version.in_via(), b" ", PSEUDONYM.as_bytes()].concat()
+/// Protocol version and our pseudonym (RFC 9110 section 7.6.3).
+fn via(version: Version) -> &'static [u8] {
+    match version {
+        Version::Http10 => b"1.0 cxone-proxy",
+        Version::Http11 => b"1.1 cxone-proxy",
+        Version::Http2 => b"2.0 cxone-proxy",
+    }
 }
 
 /// `Set-Cookie` as a client of a plain local listener keeps it: `None` where it passes as it is.

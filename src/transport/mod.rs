@@ -176,7 +176,9 @@ impl Transport {
         content: &mut C,
         reuse: Reuse,
     ) -> Result<Dialed, Failure> {
-        let only_http1 = request.upgrades() || !h2::can_carry(request);
+        // Looked into only where HTTP/2 may be spoken.
+        let may_be_http2 = self.shared.settings.base.secure && !self.shared.pool.speaks_http1();
+        let only_http1 = request.upgrades() || (may_be_http2 && !h2::can_carry(request));
         if reuse == Reuse::Allowed {
             if let Some(connection) = self.shared.pool.take_http1() {
                 return Ok(Dialed::Http1(connection));
