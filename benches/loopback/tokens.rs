@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use cxone_proxy::clock::Clock;
 use cxone_proxy::metrics::TokenCounters;
-use cxone_proxy::oauth::{Ask, Failure, GrantType, Keeper, Obtained, TokenEndpoint, Tokens, Unavailable};
+use cxone_proxy::oauth::{
+    Ask, Claims, Failure, GrantType, Keeper, Obtained, TokenEndpoint, Tokens, Unavailable,
+};
 use cxone_proxy::secret::Secret;
 use tokio::time::Instant;
 
@@ -22,7 +24,7 @@ impl TokenEndpoint for AtHand {
             access_token,
             refresh_token: None,
             scopes: None,
-            claims: Default::default(),
+            claims: Claims::default(),
             lifetime: LIFETIME,
         })
     }
