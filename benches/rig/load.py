@@ -24,8 +24,8 @@ class Outcome:
 
     @property
     def cpu_us(self):
-        """CPU time of the proxy for each good request, in microseconds."""
-        return self.cpu_seconds * 1e6 / max(self.good, 1)
+        """CPU time of the proxy for each good request, in microseconds; nothing where none was good."""
+        return self.cpu_seconds * 1e6 / self.good if self.good else None
 
     @property
     def rate(self):
