@@ -1,17 +1,18 @@
 """Counts instructions, which a busy machine does not change, and compares them with a baseline.
 
-Every count is the difference of two runs of different length, divided by how many more times the
-longer one did the work: what a start costs falls out. The parts are those of benches/parts; an
-exchange is one request on a kept-alive connection through the real program, which alone runs under
-callgrind. There, answers and requests come late enough that the proxy always sleeps before each: a
-race would be won now and then.
+The parts are those of benches/parts; each count is the difference of a longer and a shorter run,
+divided by how many more times the longer one did the work, so that what a start costs falls out.
+
+An exchange is one request on a kept-alive connection through the real program, which alone runs
+under callgrind. It is counted between two moments of one process: a start gathers entropy, and how
+long that takes is chance by design. Answers and requests come late enough that the proxy always
+sleeps before each: a race would be won now and then.
 """
 
 import argparse
 import json
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -24,9 +25,11 @@ from .processes import Children, Failed, cores, end_on_signals, wait_until
 
 BASELINE = programs.ROOT / "benches/instructions.baseline.json"
 GROWTH = 0.03
-# How often a part is done in the shorter and in the longer run, and an exchange.
+# How often a part is done in the shorter and in the longer run.
 PART_TIMES = (200, 5200)
-EXCHANGE_TIMES = (100, 2600)
+# Exchanges before counting and while counting.
+WARM_UP = 50
+EXCHANGES_COUNTED = 1000
 # Longer than the proxy takes, slow as it is there.
 PAUSE = 0.002
 CONTENT = b"x" * 1024
@@ -120,28 +123,42 @@ def count_exchanges(children, built, binary):
     upstream = systems.Upstream.start(children, built / "examples/upstream", load_core)
     counts = {}
     for name, (secure, request) in EXCHANGES.items():
-        totals = [exchanges(children, upstream, core, binary, secure, request, times) for times in EXCHANGE_TIMES]
-        counts[name] = per_time(totals, EXCHANGE_TIMES)
+        counts[name] = count_exchange(children, upstream, core, binary, secure, request)
         programs.say(f"{name}: {counts[name]}")
     return counts
 
 
-def exchanges(children, upstream, core, binary, secure, request, times):
-    """All instructions of a proxy that serves `times` requests."""
+def count_exchange(children, upstream, core, binary, secure, request):
+    """Instructions of one exchange through a proxy that is warm."""
     port = systems.free_port()
     out = children.directory / f"callgrind-{port}"
     arguments, environment = systems.Ours("proxy", binary).command(None, port, upstream, secure)
     child = children.start(f"proxy-{port}", [*callgrind(out), *arguments], {core}, environment)
     wait_until("answering", lambda: systems.ask(port) == (200, 1024), child, 120)
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        for _ in range(times):
-            connection.sendall(request)
-            receive(connection)
-            time.sleep(PAUSE)
-    child.process.send_signal(signal.SIGTERM)
-    if child.process.wait(60) != 0:
-        raise Failed(f"the proxy did not end well:\n{child.last_words()}")
-    return collected(out)
+        exchange(connection, request, WARM_UP)
+        dump(child)
+        exchange(connection, request, EXCHANGES_COUNTED)
+        dump(child)
+    children.stop(child)
+    # A dump starts counting anew, so the second has what came between the two.
+    return round(collected(out.with_name(f"{out.name}.2")) / EXCHANGES_COUNTED)
+
+
+def dump(child):
+    """Has callgrind write down what it has counted since it last did."""
+    command = ["callgrind_control", "--dump", str(child.process.pid)]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if outcome.returncode != 0 or "OK" not in outcome.stdout:
+        raise Failed(f"callgrind does not obey: {outcome.stdout}{outcome.stderr}")
+
+
+def exchange(connection, request, times):
+    """Requests one after the other."""
+    for _ in range(times):
+        connection.sendall(request)
+        receive(connection)
+        time.sleep(PAUSE)
 
 
 def receive(connection):

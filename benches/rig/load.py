@@ -1,7 +1,6 @@
 """Load on a proxy, and what it costs."""
 
 import json
-import os
 import re
 import socket
 import subprocess
@@ -9,7 +8,7 @@ import time
 from dataclasses import dataclass
 
 from . import programs
-from .processes import Failed
+from .processes import Failed, prepare
 
 GET = b"GET /1k HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -25,8 +24,8 @@ class Outcome:
 
     @property
     def cpu_us(self):
-        """CPU time of the proxy for each good request, in microseconds."""
-        return self.cpu_seconds * 1e6 / max(self.good, 1)
+        """CPU time of the proxy for each good request, in microseconds; nothing where none was good."""
+        return self.cpu_seconds * 1e6 / self.good if self.good else None
 
     @property
     def rate(self):
@@ -41,7 +40,7 @@ def on_core(core, arguments):
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        preexec_fn=lambda: prepare({core}),
     )
     if outcome.returncode != 0:
         raise Failed(f"{arguments[0]} failed: {outcome.stderr.strip() or outcome.stdout.strip()}")

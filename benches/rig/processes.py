@@ -34,13 +34,24 @@ def raise_file_limit():
 
 
 def end_on_signals():
-    """Makes SIGTERM and SIGHUP unwind the stack as Ctrl-C does, so that children are ended."""
+    """Makes SIGTERM and SIGHUP unwind the stack as Ctrl-C does, so that children are ended.
+
+    Ctrl-C too: a shell script's background jobs start with it ignored.
+    """
 
     def unwind(number, _frame):
         raise SystemExit(128 + number)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, unwind)
     signal.signal(signal.SIGHUP, unwind)
+
+
+def prepare(on):
+    """To be run in a child before its program: pins it to the cores `on`."""
+    os.sched_setaffinity(0, on)
+    # Should this process be killed, its children do not outlive it.
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def cores():
@@ -130,11 +141,6 @@ class Children:
         """Starts a program on the cores `on`; its output goes to a log."""
         log = self.directory / f"{name}.log"
 
-        def prepare():
-            os.sched_setaffinity(0, on)
-            # Should this process be killed, its children do not outlive it.
-            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [str(argument) for argument in arguments],
@@ -144,7 +150,7 @@ class Children:
                 stderr=subprocess.STDOUT,
                 # Ctrl-C is for us: we end the children in order.
                 start_new_session=True,
-                preexec_fn=prepare,
+                preexec_fn=lambda: prepare(on),
             )
         child = Child(process, name, log)
         self.running.append(child)
