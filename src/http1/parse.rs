@@ -6,7 +6,7 @@
 //! request target, `obs-text` in values, a reason phrase that is missing.
 
 use http::Method;
-use memchr::{memchr, memmem};
+use memchr::memchr;
 use thiserror::Error;
 
 use crate::message::{FieldSink, Fields, RequestHead, ResponseHead, Version};
@@ -86,7 +86,7 @@ pub fn parse_trailers(bytes: &[u8], limit: usize, fields: &mut Fields) -> Result
     if bytes.starts_with(b"\r\n") {
         return Ok(Some(2));
     }
-    let Some(end) = memmem::find(bytes, b"\r\n\r\n") else {
+    let Some(end) = section_end(bytes) else {
         return if bytes.len() > limit { Err(HeadError::TooLarge) } else { Ok(None) };
     };
     if end > limit {
@@ -106,7 +106,7 @@ fn split<'a>(
     limit: usize,
 ) -> Result<Option<Split<'a>>, HeadError> {
     let from = (*scanned).max(skipped);
-    let found = memmem::find(bytes.get(from..).unwrap_or_default(), b"\r\n\r\n").map(|at| at + from);
+    let found = section_end(bytes.get(from..).unwrap_or_default()).map(|at| at + from);
     let Some(end) = found else {
         // A head without a proper end might never show one: look at its line ends now.
         if bytes.len() > limit + skipped {
@@ -151,7 +151,7 @@ fn request_line(line: &[u8], head: &mut RequestHead) -> Result<(), HeadError> {
         version if version.starts_with(b" HTTP/") => return Err(HeadError::Version),
         _ => return Err(HeadError::StartLine),
     };
-    if target.is_empty() || !target.iter().all(|byte| *byte > 0x20 && *byte != 0x7f) {
+    if !is_target(target) {
         return Err(HeadError::StartLine);
     }
     head.method = Method::from_bytes(method).map_err(|_| HeadError::StartLine)?;
@@ -184,7 +184,7 @@ fn status_line(line: &[u8], head: &mut ResponseHead) -> Result<(), HeadError> {
         [b' ', reason @ ..] => reason,
         _ => return Err(HeadError::StartLine),
     };
-    if !reason.iter().all(|byte| is_value_byte(*byte)) {
+    if !is_value(reason) {
         return Err(HeadError::StartLine);
     }
     head.status = status;
@@ -210,11 +210,11 @@ fn field_line(line: &[u8], fields: &mut Fields) -> Result<(), HeadError> {
     }
     let colon = memchr(b':', line).ok_or(HeadError::FieldName)?;
     let (name, value) = line.split_at(colon);
-    if name.is_empty() || !name.iter().all(|byte| is_token_byte(*byte)) {
+    if !is_token(name) {
         return Err(HeadError::FieldName);
     }
     let value = trim(value.get(1..).unwrap_or_default());
-    if !value.iter().all(|byte| is_value_byte(*byte)) {
+    if !is_value(value) {
         return Err(HeadError::FieldValue);
     }
     fields.line(name, value);
@@ -232,31 +232,71 @@ fn trim(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// `tchar` of RFC 9110 section 5.6.2.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
+/// `tchar` of RFC 9110 section 5.6.2, by byte.
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_usize;
+    while byte < 128 {
+        #[allow(clippy::cast_possible_truncation, reason = "below 128")]
+        let is_token = (byte as u8).is_ascii_alphanumeric()
+            || matches!(
+                byte as u8,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        #[allow(clippy::indexing_slicing, reason = "below 128, and evaluated by the compiler")]
+        {
+            table[byte] = is_token;
+        }
+        byte += 1;
+    }
+    table
+};
+
+fn is_token(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|byte| TOKEN.get(usize::from(*byte)) == Some(&true))
 }
 
-/// Visible characters, `obs-text`, space and tab (RFC 9110 section 5.5).
-fn is_value_byte(byte: u8) -> bool {
-    byte == b'\t' || (byte >= 0x20 && byte != 0x7f)
+/// Visible characters, `obs-text`, space and tab (RFC 9110 section 5.5). Looks at every byte, which
+/// the compiler does many at a time, rather than stop at the first bad one.
+fn is_value(value: &[u8]) -> bool {
+    none(value, |byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f)
+}
+
+/// No white space and no control character.
+fn is_target(target: &[u8]) -> bool {
+    !target.is_empty() && none(target, |byte| byte <= 0x20 || byte == 0x7f)
+}
+
+fn none(bytes: &[u8], is_bad: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(0, |bad, byte| bad | u8::from(is_bad(*byte))) == 0
+}
+
+/// Where the empty line that ends a section begins: at the CRLF before it.
+fn section_end(bytes: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let line_end = memchr(b'\n', bytes.get(from..)?)? + from;
+        if bytes.get(line_end + 1..line_end + 3)? == b"\r\n"
+            && line_end > 0
+            && bytes.get(line_end - 1) == Some(&b'\r')
+        {
+            return Some(line_end - 1);
+        }
+        from = line_end + 1;
+    }
 }
 
 #[cfg(test)]
@@ -349,7 +389,7 @@ mod tests {
                 prop_assert!(length <= bytes.len());
                 for (name, value) in head.fields.iter() {
                     prop_assert!(!name.is_empty());
-                    prop_assert!(value.iter().all(|b| is_value_byte(*b)));
+                    prop_assert!(value.iter().all(|b| *b == b'\t' || (*b >= 0x20 && *b != 0x7f)));
                 }
             }
             let _ = parse_response(&bytes, &mut 0, 999, &mut ResponseHead::default());

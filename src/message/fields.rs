@@ -45,6 +45,8 @@ struct Line {
 pub struct Fields {
     bytes: Vec<u8>,
     lines: Vec<Line>,
+    /// Which lengths of names there are, one bit each: most look-ups end here.
+    lengths: u64,
 }
 
 impl Fields {
@@ -52,6 +54,7 @@ impl Fields {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.lines.clear();
+        self.lengths = 0;
     }
 
     /// Gives the memory back.
@@ -79,7 +82,14 @@ impl Fields {
     /// The values of every line called `name`, in any case of letters. A field may be repeated, so
     /// there is no way to ask for *the* value: see [`Fields::only`].
     pub fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + Clone + 'a {
-        self.iter().filter(move |(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let lines = if self.lengths & length_bit(name.len()) == 0 { &[][..] } else { &self.lines };
+        let wanted = clamp(name.len());
+        lines
+            .iter()
+            .filter(move |line| {
+                line.name_len == wanted && self.span(line.name_start, wanted).eq_ignore_ascii_case(name)
+            })
+            .map(|line| self.span(line.value_start, line.value_len))
     }
 
     /// True where at least one line is called `name`.
@@ -129,6 +139,7 @@ impl Fields {
     fn push(&mut self, name_start: usize, name_len: usize, value: &[u8]) {
         let value_start = self.bytes.len();
         self.bytes.extend_from_slice(value);
+        self.lengths |= length_bit(name_len);
         self.lines.push(Line {
             name_start: clamp(name_start),
             name_len: clamp(name_len),
@@ -161,6 +172,11 @@ impl fmt::Debug for Fields {
 /// Two lines where one was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeated;
+
+/// Lengths from 63 on share a bit.
+fn length_bit(length: usize) -> u64 {
+    1 << length.min(63)
+}
 
 /// Sections are bounded to far less than 4 GiB before they are kept.
 fn clamp(n: usize) -> u32 {

@@ -41,33 +41,32 @@ enum Known {
 }
 
 fn known(name: &[u8]) -> Known {
-    const BY_NAME: [(&[u8], Known); 21] = [
-        (b"te", Known::Te),
-        (b"host", Known::Host),
-        (b"link", Known::Link),
-        (b"expect", Known::Expect),
-        (b"upgrade", Known::Upgrade),
-        (b"location", Known::Location),
-        (b"connection", Known::Connection),
-        (b"keep-alive", Known::HopByHop),
-        (b"set-cookie", Known::SetCookie),
-        (b"authorization", Known::Authorization),
-        (b"content-length", Known::ContentLength),
-        (b"http2-settings", Known::HopByHop),
-        (b"content-location", Known::Location),
-        (b"proxy-connection", Known::HopByHop),
-        (b"transfer-encoding", Known::HopByHop),
-        (b"proxy-authenticate", Known::HopByHop),
-        (b"proxy-authorization", Known::HopByHop),
-        (b"proxy-authentication-info", Known::HopByHop),
-        (b"access-control-allow-origin", Known::AllowOrigin),
-        (b"access-control-allow-credentials", Known::AllowOrigin),
-        (b"access-control-expose-headers", Known::AllowOrigin),
-    ];
-    BY_NAME
-        .iter()
-        .find(|(own, _)| own.len() == name.len() && own.eq_ignore_ascii_case(name))
-        .map_or(Known::Other, |(_, known)| *known)
+    // By length first: most names differ there already.
+    let candidates: &[(&[u8], Known)] = match name.len() {
+        2 => &[(b"te", Known::Te)],
+        4 => &[(b"host", Known::Host), (b"link", Known::Link)],
+        6 => &[(b"expect", Known::Expect)],
+        7 => &[(b"upgrade", Known::Upgrade)],
+        8 => &[(b"location", Known::Location)],
+        10 => &[
+            (b"connection", Known::Connection),
+            (b"keep-alive", Known::HopByHop),
+            (b"set-cookie", Known::SetCookie),
+        ],
+        13 => &[(b"authorization", Known::Authorization)],
+        14 => &[(b"content-length", Known::ContentLength), (b"http2-settings", Known::HopByHop)],
+        16 => &[(b"content-location", Known::Location), (b"proxy-connection", Known::HopByHop)],
+        17 => &[(b"transfer-encoding", Known::HopByHop)],
+        18 => &[(b"proxy-authenticate", Known::HopByHop)],
+        19 => &[(b"proxy-authorization", Known::HopByHop)],
+        25 => &[(b"proxy-authentication-info", Known::HopByHop)],
+        27 => &[(b"access-control-allow-origin", Known::AllowOrigin)],
+        29 => &[(b"access-control-expose-headers", Known::AllowOrigin)],
+        32 => &[(b"access-control-allow-credentials", Known::AllowOrigin)],
+        _ => &[],
+    };
+    let found = candidates.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
+    found.map_or(Known::Other, |(_, known)| *known)
 }
 
 /// The fields that `Connection` names as its own (RFC 9110 section 7.6.1), on however many lines.
@@ -353,6 +352,38 @@ mod tests {
     fn framing_cannot_be_nominated_away() {
         let lines = [("Connection", "content-length"), ("Content-Length", "5"), ("content-length", "5")];
         assert_eq!(sent(&lines), format!("Content-Length: 5\r\n{ADDED}"));
+    }
+
+    /// A name in a list of the wrong length would never be found.
+    #[test]
+    fn every_known_name_is_found_in_any_case() {
+        for (name, due) in [
+            ("TE", Known::Te),
+            ("Host", Known::Host),
+            ("Link", Known::Link),
+            ("Expect", Known::Expect),
+            ("Upgrade", Known::Upgrade),
+            ("Location", Known::Location),
+            ("Connection", Known::Connection),
+            ("Keep-Alive", Known::HopByHop),
+            ("Set-Cookie", Known::SetCookie),
+            ("Authorization", Known::Authorization),
+            ("Content-Length", Known::ContentLength),
+            ("HTTP2-Settings", Known::HopByHop),
+            ("Content-Location", Known::Location),
+            ("Proxy-Connection", Known::HopByHop),
+            ("Transfer-Encoding", Known::HopByHop),
+            ("Proxy-Authenticate", Known::HopByHop),
+            ("Proxy-Authorization", Known::HopByHop),
+            ("Proxy-Authentication-Info", Known::HopByHop),
+            ("Access-Control-Allow-Origin", Known::AllowOrigin),
+            ("Access-Control-Expose-Headers", Known::AllowOrigin),
+            ("Access-Control-Allow-Credentials", Known::AllowOrigin),
+            ("X-Other", Known::Other),
+        ] {
+            assert_eq!(known(name.as_bytes()), due, "{name}");
+            assert_eq!(known(name.to_lowercase().as_bytes()), due, "{name}");
+        }
     }
 
     #[test]

@@ -15,11 +15,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::content::{ClientContent, Signals};
 use super::drain::Drain;
 use super::io::{ReadHalf, Whole, WriteHalf};
+use super::sending::{Ending, Streamed, poll_continue, poll_stream, write_head};
 use super::{Limits, Reply, Service, Unreadable, http2, tunnel};
 use crate::http1::{
     Body, Chunked, HeadError, Outbox, PREFACE, Reader, keeps_alive, parse_request, request_framing,
 };
-use crate::message::{Content, Empty, FieldSink, Fields, Framing, Next, RequestHead, Version};
+use crate::message::{Content, Empty, Framing, RequestHead, Version};
 
 /// After so much silence a connection's buffers are worth more elsewhere.
 const SHED_AFTER: Duration = Duration::from_secs(2);
@@ -49,9 +50,15 @@ pub(super) async fn serve<S: Service>(
         since: now,
         first: true,
     };
-    let after = connection.run(&drain, now).await;
+    // What serves requests is large, and behind a pointer it is there only while requests come.
+    let after = loop {
+        let after = Box::pin(connection.run(&drain)).await;
+        if !(matches!(after, After::Parked) && connection.park(&drain).await) {
+            break after;
+        }
+    };
     match after {
-        After::Close => {}
+        After::Close | After::Parked => {}
         After::Linger => connection.linger().await,
         After::Reset => connection.write.reset_on_close(),
         After::Http2 => {
@@ -82,12 +89,16 @@ enum Arrived {
     Head,
     Http2,
     Unreadable(Unreadable),
+    /// Nothing for a while.
+    Silence,
     /// Nothing more is to be expected, or wanted.
     Nothing,
 }
 
 /// What is left to do with a connection.
 enum After {
+    /// Waits without memory for the next request.
+    Parked,
     Close,
     Linger,
     Reset,
@@ -103,16 +114,17 @@ enum Replied {
 }
 
 impl<S: Service> Connection<S> {
-    async fn run(&mut self, drain: &Drain, now: Instant) -> After {
-        let mut alarm = Alarm { at: now + self.limits.header_timeout };
+    async fn run(&mut self, drain: &Drain) -> After {
+        let mut alarm = Alarm { at: Instant::now() + SHED_AFTER };
         let mut sleep = pin!(sleep_until(alarm.at));
         let mut draining = pin!(drain.settled());
         loop {
             let arrived = std::future::poll_fn(|cx| {
-                self.poll_arrival(cx, &mut alarm, sleep.as_mut(), draining.as_mut())
+                self.poll_arrival(cx, &mut alarm, sleep.as_mut(), draining.as_mut(), drain)
             });
             let replied = match arrived.await {
                 Arrived::Nothing => return After::Close,
+                Arrived::Silence => return After::Parked,
                 Arrived::Http2 => return After::Http2,
                 Arrived::Unreadable(why) => return self.refuse(why).await,
                 Arrived::Head => match request_framing(&self.head) {
@@ -138,6 +150,7 @@ impl<S: Service> Connection<S> {
         alarm: &mut Alarm,
         mut sleep: Pin<&mut Sleep>,
         draining: Pin<&mut impl Future<Output = ()>>,
+        drain: &Drain,
     ) -> Poll<Arrived> {
         loop {
             if let Some(arrived) = self.look() {
@@ -159,30 +172,36 @@ impl<S: Service> Connection<S> {
         if idle && draining.poll(cx).is_ready() {
             return Poll::Ready(Arrived::Nothing);
         }
-        let patience =
-            if idle && !self.first { self.limits.idle_timeout } else { self.limits.header_timeout };
-        let deadline = self.since + patience;
+        let due = if idle { self.since + SHED_AFTER } else { self.since + self.limits.header_timeout };
         loop {
-            let due = if idle && self.reader.buffer.holds_memory() {
-                deadline.min(self.since + SHED_AFTER)
-            } else {
-                deadline
-            };
             alarm.not_after(due, sleep.as_mut());
             ready!(sleep.as_mut().poll(cx));
-            let now = Instant::now();
-            if now >= deadline {
+            // The alarm may have been set for an earlier request.
+            if Instant::now() >= due {
+                if idle && drain.has_begun() {
+                    // The drain is about to settle, and its future wakes this task then.
+                    return Poll::Pending;
+                }
                 return Poll::Ready(if idle {
-                    Arrived::Nothing
+                    Arrived::Silence
                 } else {
                     Arrived::Unreadable(Unreadable::TimedOut)
                 });
             }
-            if idle && now >= self.since + SHED_AFTER {
-                self.shed();
-            }
-            let holds = idle && self.reader.buffer.holds_memory();
-            alarm.set(if holds { deadline.min(self.since + SHED_AFTER) } else { deadline }, sleep.as_mut());
+            alarm.set(due, sleep.as_mut());
+        }
+    }
+
+    /// Waits for the client, for the drain, or for the end of patience, with as little memory as can
+    /// be. True where it is worth looking at what has come.
+    async fn park(&mut self, drain: &Drain) -> bool {
+        self.shed();
+        let patience = if self.first { self.limits.header_timeout } else { self.limits.idle_timeout };
+        tokio::select! {
+            readable = self.read.readable() => readable.is_ok(),
+            // The look comes before the farewell: something may have begun to arrive.
+            () = drain.settled() => true,
+            () = sleep_until(self.since + patience) => false,
         }
     }
 
@@ -322,104 +341,5 @@ impl Alarm {
     fn set(&mut self, at: Instant, sleep: Pin<&mut Sleep>) {
         self.at = at;
         sleep.reset(at);
-    }
-}
-
-/// Gives a client that waits for it leave to send its content.
-fn poll_continue(
-    signals: &Signals,
-    outbox: &mut Outbox,
-    write: &mut WriteHalf,
-    cx: &mut Context<'_>,
-) -> io::Result<()> {
-    if signals.wants_continue.swap(false, Ordering::Relaxed) {
-        outbox.buffer().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-    }
-    if outbox.is_empty() {
-        return Ok(());
-    }
-    match outbox.poll_flush(write, cx) {
-        Poll::Ready(outcome) => outcome,
-        Poll::Pending => Ok(()),
-    }
-}
-
-/// What becomes of the connection after a reply.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    Keep,
-    Close,
-    Upgrade,
-}
-
-/// Writes the reply's head; true where its content is to be chunked.
-fn write_head<R: Reply>(reply: &R, request: &RequestHead, ending: Ending, out: &mut Vec<u8>) -> bool {
-    // An HTTP/1.0 client is answered in its own version: some compare it.
-    let old = request.version == Version::Http10;
-    out.extend_from_slice(if old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-    out.extend_from_slice(itoa::Buffer::new().format(reply.status()).as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(reply.reason());
-    out.extend_from_slice(b"\r\n");
-    reply.fields(request, out);
-    match ending {
-        Ending::Close => out.line(b"Connection", b"close"),
-        Ending::Upgrade => out.line(b"Connection", b"Upgrade"),
-        Ending::Keep if old => out.line(b"Connection", b"keep-alive"),
-        Ending::Keep => {}
-    }
-    let chunked = !old && ending != Ending::Upgrade && reply.framing() == Framing::Open;
-    if chunked {
-        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-    }
-    out.extend_from_slice(b"\r\n");
-    chunked
-}
-
-/// How a reply's content ended.
-enum Streamed {
-    Whole,
-    BrokenOff,
-}
-
-/// Passes content on, each piece when it arrives: what is gathered is written as soon as there is
-/// nothing more to add.
-fn poll_stream<R: Reply>(
-    reply: &mut R,
-    chunked: bool,
-    outbox: &mut Outbox,
-    write: &mut WriteHalf,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<Streamed>> {
-    loop {
-        match reply.poll_next(cx) {
-            Poll::Ready(Ok(Next::Bytes)) => {
-                let sent = if chunked {
-                    outbox.poll_send_chunk(write, cx, reply.bytes())
-                } else {
-                    outbox.poll_send(write, cx, reply.bytes())
-                };
-                let count = ready!(sent)?;
-                reply.consume(count);
-            }
-            Poll::Ready(Ok(Next::End)) => {
-                if chunked {
-                    let out = outbox.buffer();
-                    out.extend_from_slice(b"0\r\n");
-                    for (name, value) in reply.trailers().into_iter().flat_map(Fields::iter) {
-                        out.line(name, value);
-                    }
-                    out.extend_from_slice(b"\r\n");
-                }
-                return Poll::Ready(Ok(Streamed::Whole));
-            }
-            Poll::Ready(Err(_)) => return Poll::Ready(Ok(Streamed::BrokenOff)),
-            Poll::Pending => {
-                return match outbox.poll_flush(write, cx) {
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                    Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
-                };
-            }
-        }
     }
 }

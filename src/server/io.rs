@@ -44,6 +44,16 @@ pub(super) enum ReadHalf {
     Unix(unix::OwnedReadHalf),
 }
 
+impl ReadHalf {
+    /// Waits until there may be something to read. Cancel safe.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(half) => half.readable().await,
+            Self::Unix(half) => half.readable().await,
+        }
+    }
+}
+
 /// The writing half.
 #[derive(Debug)]
 pub(super) enum WriteHalf {

@@ -9,6 +9,7 @@ mod drain;
 mod http2;
 mod io;
 mod listen;
+mod sending;
 mod tunnel;
 mod worker;
 

@@ -150,10 +150,9 @@ impl Worker {
         let open = Open { shard: desk.shard.clone(), _alive: alive.clone() };
         match accepted.split() {
             Ok((read, write)) => {
-                let serving =
-                    connection::serve(read, write, service.clone(), self.limits, self.drain.clone());
+                let (service, limits, drain) = (service.clone(), self.limits, self.drain.clone());
                 tokio::spawn(async move {
-                    serving.await;
+                    connection::serve(read, write, service, limits, drain).await;
                     drop(open);
                 });
             }
