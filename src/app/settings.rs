@@ -63,8 +63,8 @@ fn client_auth(auth: config::ClientAuth) -> ClientAuth {
     }
 }
 
-/// How requests reach a profile's upstream, wherever that is.
-pub(super) fn connect(upstream: &Upstream, forward: &ForwardProxy) -> Result<Connect, TlsError> {
+/// How requests reach a profile's upstream, wherever that is. Reads the CA bundle.
+pub fn connect(upstream: &Upstream, forward: &ForwardProxy) -> Result<Connect, TlsError> {
     let upstream = upstream.clone();
     let forward = forward.clone();
     let tls = tls::client_config(upstream.ca_file.as_deref())?;
@@ -112,7 +112,7 @@ pub(super) fn base_of(url: &Url) -> Base {
 }
 
 /// A base URL, taken apart.
-pub(super) fn base(base_url: &BaseUrl) -> Arc<Base> {
+pub fn base(base_url: &BaseUrl) -> Arc<Base> {
     Arc::new(Base {
         secure: base_url.scheme == Scheme::Https,
         host: base_url.bare_host(),
