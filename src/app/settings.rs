@@ -85,7 +85,7 @@ fn url_of(base: &Base) -> Option<Url> {
 }
 
 /// How a profile's upstream is found, where it is to be.
-pub(super) fn discovery(
+pub fn discovery(
     upstream: &Upstream,
     forward: &ForwardProxy,
 ) -> Result<Option<discovery::Settings>, TlsError> {
@@ -99,7 +99,7 @@ pub(super) fn discovery(
 }
 
 /// A discovered base URL, taken apart.
-pub(super) fn base_of(url: &Url) -> Base {
+pub fn base_of(url: &Url) -> Base {
     let host = url.host_str().unwrap_or_default();
     let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     Base {

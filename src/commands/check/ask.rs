@@ -66,7 +66,10 @@ pub(super) async fn ask(
     let connect = settings::connect(upstream, forward).map_err(|error| error.to_string())?;
     let transport = connect(base).map_err(|error| error.to_string())?;
     let asking = async {
-        let mut answer = transport.send(question, &mut Empty, Reuse::Forbidden).await.map_err(words)?;
+        let mut answer = transport
+            .send(question, &mut Empty, Reuse::Forbidden)
+            .await
+            .map_err(|failure| words(&failure))?;
         let content = beginning(&mut answer).await;
         let head = answer.head();
         Ok(Reply { status: head.status, fields: head.fields.clone(), content })
@@ -74,7 +77,7 @@ pub(super) async fn ask(
     timeout(limit, asking).await.unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs())))
 }
 
-fn words(failure: Failure) -> String {
+fn words(failure: &Failure) -> String {
     match failure.source() {
         Some(cause) => format!("{failure}: {cause}"),
         None => failure.to_string(),

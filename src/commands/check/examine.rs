@@ -3,11 +3,12 @@
 //! Decides the order of the stages and which of them depend on which; what each means is decided by its
 //! own module.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use http::Method;
+use rustls::ClientConfig;
 use serde_json::json;
-use url::{Host, Url};
+use url::Url;
 
 use super::{
     ask::{Question, ask},
@@ -21,12 +22,23 @@ use crate::{
     app::settings,
     clock::Clock,
     config::{Config, Profile},
+    discovery::{Discoverer, DiscoveryError},
     oauth::{self, AccessToken, Endpoint, EndpointError, shown},
     transport::{Base, Route, tls, tls::TlsError},
 };
 
-/// For the answer to `HEAD /` and to the request of `--path`; long polls are no harmless requests.
+/// A document that needs no token and says what time it is there, even where it does not exist (`OpenID`
+/// Connect Discovery 1.0, section 4).
+const PUBLIC: &[u8] = b"/.well-known/openid-configuration";
+/// For the answer to that.
+const PATIENCE_WITH_CLOCK: Duration = Duration::from_secs(10);
+/// For the answer to the request of `--path`; long polls are no harmless requests.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the transport offers by ALPN (RFC 7301).
+const BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
+/// What a token request is sent by.
+const HTTP1: &[&[u8]] = &[b"http/1.1"];
 
 /// The configuration cannot be carried out, although each of its values is good.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +47,12 @@ pub(super) enum Unfit {
     Tls(#[from] TlsError),
     #[error("{} ({})", .0, cause(.0))]
     Endpoint(#[from] EndpointError),
+    #[error("{} ({})", .0, cause(.0))]
+    Discovery(#[from] DiscoveryError),
 }
 
-fn cause(error: &EndpointError) -> String {
-    std::error::Error::source(error).map_or_else(|| "no cause given".to_owned(), ToString::to_string)
+fn cause(error: &impl Error) -> String {
+    error.source().map_or_else(|| "no cause given".to_owned(), ToString::to_string)
 }
 
 /// A profile with all that can be made before anything is connected to.
@@ -48,11 +62,18 @@ pub(super) struct Subject<'a> {
     /// Whose token is used instead of an own one.
     owner: Option<&'a str>,
     endpoint: Endpoint,
-    upstream: Origin,
-    /// Where it is another origin than the upstream.
-    token_endpoint: Option<Origin>,
     token_base: Arc<Base>,
+    /// Where the API has to be found first.
+    discoverer: Option<Discoverer>,
+    tls: ClientConfig,
     clock: Clock,
+}
+
+/// Where the API is.
+struct Place {
+    base: Arc<Base>,
+    /// The base URL.
+    shown: String,
 }
 
 impl<'a> Subject<'a> {
@@ -63,40 +84,19 @@ impl<'a> Subject<'a> {
         profile: &'a Profile,
         clock: Clock,
     ) -> Result<Self, Unfit> {
-        let (upstream, oauth) = (&profile.upstream, &profile.oauth);
-        let endpoint = Endpoint::new(
-            settings::token(oauth, upstream, &config.forward_proxy)?,
-            settings::grant(oauth),
-            clock.clone(),
-        )?;
-        let base = settings::base(&upstream.base_url);
-        let token_base = Arc::new(origin_of(&oauth.token_url));
-        let tls = tls::client_config(upstream.ca_file.as_deref())?;
-        let origin = |of, base: &Arc<Base>, protocols: &[&[u8]]| {
-            let forward = url_of(base).and_then(|url| config.forward_proxy.toward(&url).cloned());
-            let mut tls = tls.clone();
-            tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-            Origin {
-                of,
-                base: base.clone(),
-                route: Route::new(base, forward.as_ref()),
-                forward_proxy: forward.as_ref().map(authority),
-                tls,
-                time_out: upstream.connect_timeout,
-            }
-        };
-        let is_one =
-            (token_base.secure, &token_base.host, token_base.port) == (base.secure, &base.host, base.port);
-        let of = if is_one { "upstream and token endpoint" } else { "upstream" };
+        let (upstream, oauth, forward) = (&profile.upstream, &profile.oauth, &config.forward_proxy);
+        let token = settings::token(oauth, upstream, forward)?;
+        let endpoint = Endpoint::new(token, settings::grant(oauth), clock.clone())?;
+        let discoverer = settings::discovery(upstream, forward)?.map(Discoverer::new).transpose()?;
         let owner = config.profiles.get(profile.credentials).filter(|_| profile.credentials != place);
         Ok(Self {
             owner: owner.map(|owner| owner.name.as_str()),
-            upstream: origin(of, &base, &[b"h2", b"http/1.1"]),
-            token_endpoint: (!is_one).then(|| origin("token endpoint", &token_base, &[b"http/1.1"])),
+            token_base: Arc::new(Base { prefix: Vec::new(), ..settings::base_of(&oauth.token_url) }),
+            tls: tls::client_config(upstream.ca_file.as_deref())?,
             profile,
             config,
             endpoint,
-            token_base,
+            discoverer,
             clock,
         })
     }
@@ -110,30 +110,106 @@ impl<'a> Subject<'a> {
         path: Option<&str>,
     ) -> (Section, Option<AccessToken>) {
         let mut stages = vec![configured.with(self.facts())];
-        let own = self.token_endpoint.as_ref().filter(|_| self.owner.is_none());
-        let first = probe::probe(own.unwrap_or(&self.upstream), &self.clock).await;
-        let is_reachable = is_open(&first);
-        stages.extend(first);
+        let fixed = self.discoverer.is_none().then(|| self.fixed());
+        let is_one = fixed.as_ref().is_some_and(|place| is_same_origin(&place.base, &self.token_base));
+        let (of, protocols) =
+            if is_one { ("upstream and token endpoint", BOTH) } else { ("token endpoint", HTTP1) };
+        let mut is_reachable = self.owner.is_some();
+        if !is_reachable {
+            is_reachable = self.probe(of, &self.token_base, protocols, &mut stages).await;
+        }
         let token = self.obtain(is_reachable, &mut stages).await;
-        stages.push(Stage::skipped(Step::Discovery, "not configured"));
-        let upstream_is_reachable = if own.is_some() {
-            let upstream = probe::probe(&self.upstream, &self.clock).await;
-            let is_reachable = is_open(&upstream);
-            stages.extend(upstream);
-            is_reachable
-        } else {
-            is_reachable
+        let held = token.as_ref().or(shared);
+        let place = match fixed {
+            Some(place) => {
+                stages.push(Stage::skipped(Step::Discovery, "not configured"));
+                Some(place)
+            }
+            None => self.discover(held, &mut stages).await,
         };
+        if !is_one || self.owner.is_some() {
+            is_reachable = self.probe_upstream(place.as_ref(), &mut stages).await;
+        }
         if let Some(path) = path {
-            stages.push(match token.as_ref().or(shared) {
-                None => Stage::skipped(Step::Request, "there is no token"),
-                Some(_) if !upstream_is_reachable => {
-                    Stage::skipped(Step::Request, "the upstream cannot be reached")
-                }
-                Some(token) => self.request(path, token).await,
+            stages.push(match (place, held) {
+                (_, None) => Stage::skipped(Step::Request, "there is no token"),
+                (Some(place), Some(token)) if is_reachable => self.request(&place, path, token).await,
+                (_, Some(_)) => Stage::skipped(Step::Request, "the upstream cannot be reached"),
             });
         }
         (Section { profile: self.profile.name.clone(), stages }, token)
+    }
+
+    fn fixed(&self) -> Place {
+        let base_url = &self.profile.upstream.base_url;
+        Place { base: settings::base(base_url), shown: base_url.to_string() }
+    }
+
+    /// Name, connection and TLS; whether all of it went well.
+    async fn probe(
+        &self,
+        of: &'static str,
+        base: &Arc<Base>,
+        protocols: &[&[u8]],
+        stages: &mut Vec<Stage>,
+    ) -> bool {
+        let forward = url_of(base).and_then(|url| self.config.forward_proxy.toward(&url).cloned());
+        let mut tls = self.tls.clone();
+        tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let origin = Origin {
+            of,
+            base: base.clone(),
+            route: Route::new(base, forward.as_ref()),
+            forward_proxy: forward.as_ref().map(authority),
+            tls,
+            time_out: self.profile.upstream.connect_timeout,
+        };
+        let probed = probe::probe(&origin, &self.clock).await;
+        let is_reachable = is_open(&probed);
+        stages.extend(probed);
+        is_reachable
+    }
+
+    async fn probe_upstream(&self, place: Option<&Place>, stages: &mut Vec<Stage>) -> bool {
+        if let Some(place) = place {
+            return self.probe("upstream", &place.base, BOTH, stages).await;
+        }
+        let steps = [Step::NameResolution, Step::Connection, Step::Tls];
+        let skipped = steps.map(|step| Stage::skipped(step, "it is not known where the upstream is"));
+        stages.extend(skipped.map(|stage| Stage { of: Some("upstream"), ..stage }));
+        false
+    }
+
+    /// Asks where the tenant's API is.
+    async fn discover(&self, token: Option<&AccessToken>, stages: &mut Vec<Stage>) -> Option<Place> {
+        let (Some(discoverer), Some(token)) = (&self.discoverer, token) else {
+            stages.push(Stage::skipped(Step::Discovery, "there is no token"));
+            return None;
+        };
+        let started = self.clock.now();
+        let found = match token.tenant_id() {
+            None => Err(DiscoveryError::NoTenant),
+            Some(tenant) => discoverer.find(tenant).await,
+        };
+        let took = started.steady.elapsed();
+        let found = found.map(|url| Place {
+            base: Arc::new(settings::base_of(&url)),
+            shown: url.as_str().trim_end_matches('/').to_owned(),
+        });
+        let stage = match &found {
+            Ok(place) => Stage::ok(Step::Discovery, vec![("upstream", json!(place.shown))]),
+            Err(error) => {
+                let cause = error.source().map(|cause| shown(&format!(": {cause}"), &[token.text()]));
+                let detail = format!("{error}{}", cause.unwrap_or_default());
+                Stage::failed(
+                    Step::Discovery,
+                    detail,
+                    "Check CXONE_DISCOVERY_URL and the network, or set CXONE_BASE_URL instead of CXONE_DISCOVER.",
+                )
+            }
+        };
+        stages.push(Stage { took, ..stage });
+        found.ok()
     }
 
     /// Clock, log-in and token, or why there is nothing to be done about them.
@@ -148,11 +224,18 @@ impl<'a> Subject<'a> {
         None
     }
 
+    fn upstream(&self) -> String {
+        match &self.discoverer {
+            None => self.profile.upstream.base_url.to_string(),
+            Some(_) => "to be discovered".to_owned(),
+        }
+    }
+
     /// What is configured; nothing secret.
     fn facts(&self) -> Facts {
         let oauth = &self.profile.oauth;
         let mut facts = vec![
-            ("upstream", json!(self.profile.upstream.base_url.to_string())),
+            ("upstream", json!(self.upstream())),
             ("token_endpoint", json!(oauth.token_endpoint())),
             ("grant", json!(oauth.grant.word())),
         ];
@@ -187,15 +270,15 @@ impl<'a> Subject<'a> {
     }
 
     async fn compare_clocks(&self) -> Stage {
-        let question = Question { method: Method::HEAD, target: b"/".to_vec(), authorization: None };
+        let question = Question { method: Method::HEAD, target: PUBLIC.to_vec(), authorization: None };
         let (upstream, forward) = (&self.profile.upstream, &self.config.forward_proxy);
         let asked = self.clock.now();
-        let reply = ask(self.token_base.clone(), upstream, forward, &question, PATIENCE).await;
+        let reply = ask(self.token_base.clone(), upstream, forward, &question, PATIENCE_WITH_CLOCK).await;
         let answered = self.clock.now();
         let took = answered.steady - asked.steady;
         let stage = match reply {
             Ok(reply) => skew::judge(reply.fields.all(b"date").next(), asked.wall, answered.wall),
-            Err(why) => Stage::skipped(Step::Clock, format!("no answer to HEAD /: {why}")),
+            Err(why) => Stage::skipped(Step::Clock, format!("no answer: {why}")),
         };
         Stage { took, ..stage }
     }
@@ -214,9 +297,9 @@ impl<'a> Subject<'a> {
         Stage::ok(Step::Token, facts)
     }
 
-    async fn request(&self, path: &str, token: &AccessToken) -> Stage {
+    async fn request(&self, place: &Place, path: &str, token: &AccessToken) -> Stage {
         let (upstream, forward) = (&self.profile.upstream, &self.config.forward_proxy);
-        let base = self.upstream.base.clone();
+        let base = place.base.clone();
         let target = [base.prefix.as_slice(), path.as_bytes()].concat();
         let authorization = Some(token.authorization_bytes().to_vec());
         let question = Question { method: Method::GET, target, authorization };
@@ -225,8 +308,7 @@ impl<'a> Subject<'a> {
         let took = started.steady.elapsed();
         let stage = match reply {
             Ok(reply) => {
-                let base = upstream.base_url.to_string();
-                let asked = Asked { base: &base, path, scopes: token.scopes(), secret: token.text() };
+                let asked = Asked { base: &place.shown, path, scopes: token.scopes(), secret: token.text() };
                 trial::judge(&asked, &reply)
             }
             Err(why) => Stage::failed(
@@ -239,21 +321,8 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// The origin of the token endpoint.
-fn origin_of(url: &Url) -> Base {
-    let secure = url.scheme() == "https";
-    let host = match url.host() {
-        Some(Host::Domain(name)) => name.to_owned(),
-        Some(Host::Ipv4(address)) => address.to_string(),
-        Some(Host::Ipv6(address)) => address.to_string(),
-        None => String::new(),
-    };
-    let port = url.port_or_known_default().unwrap_or(443);
-    let authority = match (url.host_str(), url.port()) {
-        (Some(host), Some(port)) => format!("{host}:{port}"),
-        (host, _) => host.unwrap_or_default().to_owned(),
-    };
-    Base { secure, host, port, authority, prefix: Vec::new() }
+fn is_same_origin(one: &Base, other: &Base) -> bool {
+    (one.secure, &one.host, one.port) == (other.secure, &other.host, other.port)
 }
 
 fn url_of(base: &Base) -> Option<Url> {

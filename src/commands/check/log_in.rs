@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn oauth(grant: Grant, token_url: &str) -> OAuth {
-        let refresh_margin = Duration::from_secs(300);
+        let refresh_margin = Duration::from_mins(5);
         OAuth { grant, scopes: None, token_url: token_url.parse().unwrap(), refresh_margin }
     }
 

@@ -42,7 +42,7 @@ pub struct Options {
     pub json: bool,
 }
 
-/// Runs the command. Each of its stages has a time-out of its own, so that it ends within two minutes for
+/// Runs the command. Each of its stages has a time-out of its own, so that it ends within three minutes for
 /// each profile, and within a second where all is well.
 pub fn run(flags: &Flags, environment: &Environment, options: &Options) -> Ending {
     let report = match report(flags, environment, options) {
