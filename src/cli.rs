@@ -8,10 +8,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Arg, ArgMatches, Args, FromArgMatches, error::ErrorKind, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind, value_parser};
 
 use crate::{
-    commands::{Command, SimulateOptions, simulate},
+    commands::{Command, SimulateOptions, check, simulate},
     config::{
         Flags,
         options::{self, Entry, Fallback},
@@ -49,7 +49,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, B
     let matches = command.try_get_matches_from_mut(arguments)?;
     match matches.subcommand() {
         Some(("serve", given)) => Ok(Command::Serve(flags(given, options::TABLE))),
-        Some(("check", given)) => Ok(Command::Check(flags(given, options::TABLE))),
+        Some(("check", given)) => {
+            let path = given.get_one::<String>("path").cloned();
+            Ok(Command::Check(
+                flags(given, options::TABLE),
+                check::Options { path, json: given.get_flag("json") },
+            ))
+        }
         Some(("token", given)) => Ok(Command::Token(flags(given, options::TABLE))),
         Some(("ready", given)) => Ok(Command::Ready(flags(given, READY_OPTIONS))),
         Some(("demo", given)) => Ok(Command::Demo(flags(given, DEMO_OPTIONS))),
@@ -102,7 +108,11 @@ fn command() -> clap::Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(proxy("serve", "Run the proxy until SIGTERM or SIGINT"))
-        .subcommand(proxy("check", "Validate the configuration and get a token, or say what is wrong"))
+        .subcommand(
+            proxy("check", "Go the way to an API answer stage by stage, and say where it fails and what to do")
+                .arg(path())
+                .arg(json()),
+        )
         .subcommand(proxy("token", "Print one valid access token"))
         .subcommand(
             of_proxy("ready", "Ask a running proxy on this machine whether it is ready", READY_OPTIONS)
@@ -129,6 +139,30 @@ fn config() -> Arg {
         .value_name("FILE")
         .value_parser(value_parser!(OsString))
         .help(format!("TOML file with the keys named below [env: {}]", options::CONFIG_VARIABLE))
+}
+
+fn path() -> Arg {
+    Arg::new("path")
+        .long("path")
+        .value_name("/PATH")
+        .value_parser(api_path)
+        .help("Send one GET for this path with the token as well, such as /api/v2/users/me")
+}
+
+fn json() -> Arg {
+    Arg::new("json").long("json").action(ArgAction::SetTrue).help("Write one JSON object for programs")
+}
+
+/// A path, perhaps with a query, as it can stand in a request line (RFC 9112 section 3.2.1).
+fn api_path(text: &str) -> Result<String, &'static str> {
+    let is_legal = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if is_legal {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "it must start with `/` and hold only visible ASCII characters without `#`: percent-encode the others",
+        )
+    }
 }
 
 fn args(entries: &'static [&'static Entry]) -> impl Iterator<Item = Arg> {
@@ -194,7 +228,7 @@ mod tests {
             for entry in options::TABLE {
                 let Some(flag) = entry.flag else { continue };
                 let flags = match parsed(&format!("cxone-proxy {name} --{flag} value")) {
-                    Ok(Command::Serve(flags) | Command::Check(flags) | Command::Token(flags)) => flags,
+                    Ok(Command::Serve(flags) | Command::Check(flags, _) | Command::Token(flags)) => flags,
                     Ok(Command::Ready(_) | Command::Demo(_) | Command::Simulate(_)) => {
                         panic!("another command")
                     }
@@ -252,6 +286,22 @@ mod tests {
             let error = refused(line);
             assert_eq!((error.exit_code(), error.use_stderr()), (2, true), "{line}");
         }
+    }
+
+    #[test]
+    fn check_takes_a_path_and_a_form() {
+        let options = |line: &str| {
+            let Ok(Command::Check(_, options)) = parsed(line) else { panic!("{line}") };
+            (options.path, options.json)
+        };
+        assert_eq!(options("cxone-proxy check"), (None, false));
+        let line = "cxone-proxy check --json --path //api/v2/a%2Fb?x=1";
+        assert_eq!(options(line), (Some("//api/v2/a%2Fb?x=1".to_owned()), true));
+        for path in ["api", "https://x.example/", "/a#b", "/\u{e9}", "/a\tb", ""] {
+            let error = refused(&format!("cxone-proxy check --path={path}"));
+            assert_eq!((error.exit_code(), error.use_stderr()), (2, true), "{path:?}");
+        }
+        assert_eq!(refused("cxone-proxy token --json").exit_code(), 2);
     }
 
     #[test]

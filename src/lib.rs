@@ -58,7 +58,7 @@
 //! | 4 | `admin` | `clock`, `http1`, `message`, `metrics`, `oauth`, `server` |
 //! | 4 | `proxy` | `backoff`, `clock`, `http1`, `log`, `message`, `metrics`, `oauth`, `transport` |
 //! | 5 | `app` | `admin`, `clock`, `config`, `discovery`, `http1`, `message`, `metrics`, `oauth`, `proxy`, `server`, `transport` |
-//! | 6 | `commands` | `app`, `clock`, `config`, `log`, `oauth`, `secret`, `server`, `simulator`, `transport` |
+//! | 6 | `commands` | `app`, `clock`, `config`, `discovery`, `log`, `message`, `oauth`, `secret`, `server`, `simulator`, `transport` |
 //! | 7 | `cli` | `commands`, `config` |
 //!
 //! What follows from it:

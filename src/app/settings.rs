@@ -63,8 +63,8 @@ fn client_auth(auth: config::ClientAuth) -> ClientAuth {
     }
 }
 
-/// How requests reach a profile's upstream, wherever that is.
-pub(super) fn connect(upstream: &Upstream, forward: &ForwardProxy) -> Result<Connect, TlsError> {
+/// How requests reach a profile's upstream, wherever that is. Reads the CA bundle.
+pub fn connect(upstream: &Upstream, forward: &ForwardProxy) -> Result<Connect, TlsError> {
     let upstream = upstream.clone();
     let forward = forward.clone();
     let tls = tls::client_config(upstream.ca_file.as_deref())?;
@@ -85,7 +85,7 @@ fn url_of(base: &Base) -> Option<Url> {
 }
 
 /// How a profile's upstream is found, where it is to be.
-pub(super) fn discovery(
+pub fn discovery(
     upstream: &Upstream,
     forward: &ForwardProxy,
 ) -> Result<Option<discovery::Settings>, TlsError> {
@@ -99,7 +99,7 @@ pub(super) fn discovery(
 }
 
 /// A discovered base URL, taken apart.
-pub(super) fn base_of(url: &Url) -> Base {
+pub fn base_of(url: &Url) -> Base {
     let host = url.host_str().unwrap_or_default();
     let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     Base {
@@ -112,7 +112,7 @@ pub(super) fn base_of(url: &Url) -> Base {
 }
 
 /// A base URL, taken apart.
-pub(super) fn base(base_url: &BaseUrl) -> Arc<Base> {
+pub fn base(base_url: &BaseUrl) -> Arc<Base> {
     Arc::new(Base {
         secure: base_url.scheme == Scheme::Https,
         host: base_url.bare_host(),

@@ -23,8 +23,8 @@ use crate::config::{ConfigError, Environment, Flags};
 pub enum Command {
     /// Runs the proxy.
     Serve(Flags),
-    /// Says whether it could run.
-    Check(Flags),
+    /// Says whether it could run, and where it fails if not.
+    Check(Flags, check::Options),
     /// Prints an access token.
     Token(Flags),
     /// Asks a running proxy whether it is ready.
@@ -40,7 +40,7 @@ impl Command {
     pub fn run(self, environment: &Environment) -> Ending {
         match self {
             Self::Serve(flags) => serve::run(&flags, environment),
-            Self::Check(flags) => check::run(&flags, environment),
+            Self::Check(flags, options) => check::run(&flags, environment, &options),
             Self::Token(flags) => token::run(&flags, environment),
             Self::Ready(flags) => ready::run(&flags, environment),
             Self::Demo(flags) => demo::run(&flags, environment),

@@ -1,4 +1,4 @@
-//! One access token, now: what `check` and `token` have in common.
+//! One access token, now.
 //!
 //! From the configuration to the token endpoint and back, without a keeper and without a listener.
 
@@ -29,13 +29,8 @@ pub(super) enum NoToken {
     #[error("the program cannot be set up: {0}")]
     Machine(#[from] io::Error),
     /// The token endpoint gave none.
-    #[error("{reason}")]
-    Unavailable {
-        /// The configuration with which it was asked.
-        config: Box<Config>,
-        /// Its answer, or the lack of one.
-        reason: Unavailable,
-    },
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
 }
 
 fn cause(error: &EndpointError) -> String {
@@ -43,18 +38,18 @@ fn cause(error: &EndpointError) -> String {
 }
 
 /// Loads the configuration, starts the log and asks once. Takes ten seconds at most.
-pub(super) fn obtain(flags: &Flags, environment: &Environment) -> Result<(Config, AccessToken), NoToken> {
+pub(super) fn obtain(flags: &Flags, environment: &Environment) -> Result<AccessToken, NoToken> {
     let Loaded { config, warnings } = config::load(flags, environment)?;
     // A log that has been started before, by whoever embeds this, does as well.
     let _ = log::start(&config.log);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    ask(config)
+    ask(&config)
 }
 
 /// Asks the token endpoint once.
-pub(super) fn ask(config: Config) -> Result<(Config, AccessToken), NoToken> {
+fn ask(config: &Config) -> Result<AccessToken, NoToken> {
     let clock = Clock::System;
     let endpoint = Endpoint::new(
         settings::token(&config.oauth, &config.upstream, &config.forward_proxy)?,
@@ -62,10 +57,7 @@ pub(super) fn ask(config: Config) -> Result<(Config, AccessToken), NoToken> {
         clock.clone(),
     )?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match runtime.block_on(oauth::fetch_once(&endpoint, &clock)) {
-        Ok(token) => Ok((config, token)),
-        Err(reason) => Err(NoToken::Unavailable { config: Box::new(config), reason }),
-    }
+    Ok(runtime.block_on(oauth::fetch_once(&endpoint, &clock))?)
 }
 
 #[cfg(test)]
@@ -78,9 +70,7 @@ pub(super) mod tests {
     use super::*;
 
     /// What comes of asking a token endpoint that gives this answer, and its address.
-    pub(in crate::commands) fn asked(
-        answer: &'static str,
-    ) -> (Result<(Config, AccessToken), NoToken>, String) {
+    pub(in crate::commands) fn asked(answer: &'static str) -> (Result<AccessToken, NoToken>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let endpoint = std::thread::spawn(move || {
@@ -104,7 +94,7 @@ pub(super) mod tests {
         .into_iter()
         .collect();
         let config = config::load(&Flags::default(), &environment).unwrap().config;
-        let obtained = ask(config);
+        let obtained = ask(&config);
         let request = endpoint.join().unwrap();
         assert!(request.starts_with("POST /api/v2/oauth/token HTTP/1.1\r\n"), "{request}");
         assert!(

@@ -7,7 +7,7 @@ use super::{
     obtain::{NoToken, obtain},
 };
 use crate::{
-    config::{Config, Environment, Flags},
+    config::{Environment, Flags},
     oauth::AccessToken,
 };
 
@@ -16,11 +16,11 @@ pub fn run(flags: &Flags, environment: &Environment) -> Ending {
     end(obtain(flags, environment), &mut io::stdout().lock())
 }
 
-fn end(obtained: Result<(Config, AccessToken), NoToken>, out: &mut impl Write) -> Ending {
+fn end(obtained: Result<AccessToken, NoToken>, out: &mut impl Write) -> Ending {
     match obtained {
-        Ok((_, token)) => print(token.text().reveal(), out),
+        Ok(token) => print(token.text().reveal(), out),
         Err(NoToken::Config(error)) => misconfigured(&error),
-        Err(NoToken::Unavailable { reason, .. }) => {
+        Err(NoToken::Unavailable(reason)) => {
             complain(&format!("no token: {reason}. {}", reason.why.hint()));
             Ending::Failed
         }

@@ -1,7 +1,7 @@
 //! Why there is no token, in words for a log, a metric, an operator and a client.
 //!
 //! Every text in here is safe to show: what the token endpoint wrote has passed through
-//! [`shown`](super::shown) first.
+//! [`shown`](mod@super::shown) first.
 
 use std::fmt;
 use std::sync::Arc;

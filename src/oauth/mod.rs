@@ -37,6 +37,7 @@ pub use endpoint::{Endpoint, EndpointError, TokenEndpoint};
 pub use failure::{Failure, NoNewer, Unavailable, Why};
 pub use grant::{ClientAuth, Grant, GrantType};
 pub use keeper::Keeper;
+pub use shown::shown;
 pub use token::{AccessToken, Ask, RefreshToken};
 pub use tokens::{Snapshot, State, Tokens};
 

@@ -13,8 +13,8 @@ pub(super) const LONGEST: usize = 200;
 const WITHHELD: &str = "[withheld]";
 
 /// `text` without the `secrets`, plain or form-encoded, without what is neither letter, digit,
-/// ASCII punctuation nor space, and no longer than [`LONGEST`] characters.
-pub(super) fn shown(text: &str, secrets: &[&Secret]) -> String {
+/// ASCII punctuation nor space, and no longer than 200 characters.
+pub fn shown(text: &str, secrets: &[&Secret]) -> String {
     let mut text = text.to_owned();
     for secret in secrets {
         text = withhold(text, secret.reveal());

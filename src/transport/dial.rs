@@ -17,12 +17,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
-use super::Settings;
 use super::failure::{Failure, FailureKind};
 use super::h1::Http1Connection;
 use super::h2::Http2Connection;
 use super::io::UpstreamIo;
 use super::tls::TlsError;
+use super::{Base, Settings};
 use crate::http1::parse_response;
 use crate::message::ResponseHead;
 
@@ -44,10 +44,16 @@ pub(super) enum Fresh {
 }
 
 pub(super) struct Dialer {
+    route: Route,
+    tls: Option<Tls>,
+}
+
+/// The way to an origin up to where TLS begins, one step at a time for whoever has to tell which of
+/// them fails. Has no limit of time of its own, but for one address among several.
+pub struct Route {
     host: String,
     port: u16,
     forward_proxy: Option<ForwardProxy>,
-    tls: Option<Tls>,
 }
 
 struct Tls {
@@ -77,20 +83,12 @@ impl Dialer {
         } else {
             None
         };
-        Ok(Self {
-            host: settings.base.host.clone(),
-            port: settings.base.port,
-            forward_proxy: settings.forward_proxy.as_ref().map(|url| ForwardProxy::new(url, settings)),
-            tls,
-        })
+        Ok(Self { route: Route::new(&settings.base, settings.forward_proxy.as_ref()), tls })
     }
 
     /// Connects. Cancellation: a connection in the making is dropped.
     pub(super) async fn dial(&self, only_http1: bool) -> Result<Fresh, Failure> {
-        let tcp = match &self.forward_proxy {
-            None => connect(&self.host, self.port).await?,
-            Some(proxy) => proxy.tunnel().await?,
-        };
+        let tcp = self.route.connect(self.route.resolve().await?).await?;
         let Some(tls) = &self.tls else {
             return Ok(Fresh::Http1(Http1Connection::new(UpstreamIo::Plain(tcp))));
         };
@@ -102,11 +100,52 @@ impl Dialer {
     }
 }
 
-async fn connect(host: &str, port: u16) -> Result<TcpStream, Failure> {
-    let addresses: Vec<SocketAddr> = lookup_host((host, port))
-        .await
-        .map_err(|error| Failure::before_sending(FailureKind::Resolve, Some(Box::new(error))))?
-        .collect();
+impl Route {
+    /// The way to `base`, through `forward_proxy` (`http://[user:password@]host:port`) where there is
+    /// one. Connects nowhere.
+    pub fn new(base: &Base, forward_proxy: Option<&Url>) -> Self {
+        Self {
+            host: base.host.clone(),
+            port: base.port,
+            forward_proxy: forward_proxy.map(|url| ForwardProxy::new(url, base)),
+        }
+    }
+
+    /// Whose name is resolved and who is connected to: the forward proxy, else the origin. IPv6
+    /// without brackets.
+    pub fn first_hop(&self) -> (&str, u16) {
+        match &self.forward_proxy {
+            None => (&self.host, self.port),
+            Some(proxy) => (&proxy.host, proxy.port),
+        }
+    }
+
+    /// The addresses of the first hop; none is no error yet. Cancel safe.
+    pub async fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
+        let found = lookup_host(self.first_hop()).await;
+        let kind = self.blames(FailureKind::Resolve);
+        Ok(found.map_err(|error| Failure::before_sending(kind, Some(Box::new(error))))?.collect())
+    }
+
+    /// Connects to the first of `addresses` that answers and, where that is a forward proxy, has it
+    /// open the tunnel (RFC 9110 section 9.3.6). Cancellation: the connection is dropped.
+    pub async fn connect(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, Failure> {
+        let connected = connect(addresses).await;
+        let kind = self.blames(FailureKind::Connect);
+        let tcp = connected.map_err(|error| Failure::before_sending(kind, Some(Box::new(error))))?;
+        match &self.forward_proxy {
+            None => Ok(tcp),
+            Some(proxy) => proxy.tunnel(tcp).await,
+        }
+    }
+
+    /// What goes wrong before the origin is reached is the forward proxy's.
+    fn blames(&self, kind: FailureKind) -> FailureKind {
+        if self.forward_proxy.is_some() { FailureKind::ForwardProxy } else { kind }
+    }
+}
+
+async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let count = addresses.len();
     for (index, address) in addresses.into_iter().enumerate() {
@@ -126,7 +165,7 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, Failure> {
             Err(error) => last = error,
         }
     }
-    Err(Failure::before_sending(FailureKind::Connect, Some(Box::new(last))))
+    Err(last)
 }
 
 /// Options that make the connection better; without them it works all the same.
@@ -150,14 +189,10 @@ fn tls_failure(error: io::Error) -> Failure {
 }
 
 impl ForwardProxy {
-    fn new(url: &Url, settings: &Settings) -> Self {
+    fn new(url: &Url, base: &Base) -> Self {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let bracketed = if settings.base.host.contains(':') {
-            format!("[{}]", settings.base.host)
-        } else {
-            settings.base.host.clone()
-        };
-        let target = format!("{bracketed}:{}", settings.base.port);
+        let bracketed = if base.host.contains(':') { format!("[{}]", base.host) } else { base.host.clone() };
+        let target = format!("{bracketed}:{}", base.port);
         let mut connect = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
         if !url.username().is_empty() {
             let user = percent_decode_str(url.username()).decode_utf8_lossy();
@@ -170,13 +205,9 @@ impl ForwardProxy {
         Self { host, port: url.port_or_known_default().unwrap_or(80), connect: connect.into_bytes() }
     }
 
-    async fn tunnel(&self) -> Result<TcpStream, Failure> {
+    async fn tunnel(&self, mut stream: TcpStream) -> Result<TcpStream, Failure> {
         let refused =
             |error: io::Error| Failure::before_sending(FailureKind::ForwardProxy, Some(Box::new(error)));
-        let mut stream = connect(&self.host, self.port).await.map_err(|mut failure| {
-            failure.kind = FailureKind::ForwardProxy;
-            failure
-        })?;
         stream.write_all(&self.connect).await.map_err(refused)?;
         let mut answer = Vec::new();
         let (mut head, mut scanned) = (ResponseHead::default(), 0);

@@ -28,6 +28,7 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 pub use answer::Answer;
+pub use dial::Route;
 pub use failure::{Delivered, Failure, FailureKind};
 
 use crate::message::{Content, FieldSink, Version};

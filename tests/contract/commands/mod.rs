@@ -1,6 +1,7 @@
 //! Section 1: Commands.
 
 mod demo;
+mod doctor;
 mod results;
 mod terminal;
 
