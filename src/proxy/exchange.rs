@@ -108,10 +108,13 @@ impl Shared {
         let upgrades = fields::asks_for_websocket(head);
         let mut replay = Replay::new(content, self.settings.replay_buffer);
         let mut so_far = SoFar::default();
-        let mut token = self.token(profile, &mut replay, &mut so_far).await?;
+        let mut token = match profile.tokens.current(visit.began) {
+            Some(token) => token,
+            None => self.token(profile, &mut replay, &mut so_far).await?,
+        };
         let (base, transport) = self.upstream(profile, &mut replay, &mut so_far).await?;
         let mut reuse = Reuse::Allowed;
-        let mut began = visit.began;
+        let mut began = visit.began.steady;
         loop {
             let attempt =
                 Attempt { shared: self, head, prefix: &base.prefix, path: &path, token: &token, upgrades };

@@ -5,24 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
-use http::{Method, StatusCode};
-use tokio::time::Instant;
-
 use super::fields::{self, Addressed, PSEUDONYM, passing_trailers};
 use super::lead::Lead;
 use super::parts::Shared;
 use super::problem::Problem;
 use super::replay::Replay;
 use super::{guard, links, location, profile};
+use crate::clock::Now;
 use crate::http1::Tunnel;
 use crate::log;
 use crate::message::{Content, ContentError, FieldSink, Fields, Framing, Next, RequestHead};
 use crate::metrics::Shard;
 use crate::transport::{Answer, Base};
+use http::{Method, StatusCode};
 
 /// One exchange's stay in the proxy, for the metrics: from its begin to the end of its answer.
 pub(super) struct Visit {
-    pub(super) began: Instant,
+    /// When, by one reading of the clocks that serves the token as well.
+    pub(super) began: Now,
     pub(super) listener: usize,
     pub(super) shard: Arc<Shard>,
     shared: Arc<Shared>,
@@ -34,7 +34,7 @@ impl Visit {
     pub(super) fn begin(shared: Arc<Shared>, listener: usize, method: Method) -> Self {
         let first = shared.profiles.first().map(|profile| profile.shard.clone()).unwrap_or_default();
         first.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { began: Instant::now(), listener, shard: first, shared, method }
+        Self { began: shared.clock.now(), listener, shard: first, shared, method }
     }
 
     /// From now on counted by `shard`.
@@ -50,7 +50,7 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         self.shard.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.shard.request_duration.observe(self.began.elapsed());
+        self.shard.request_duration.observe(self.began.steady.elapsed());
     }
 }
 

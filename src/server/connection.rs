@@ -152,17 +152,18 @@ impl<S: Service> Connection<S> {
         draining: Pin<&mut impl Future<Output = ()>>,
         drain: &Drain,
     ) -> Poll<Arrived> {
+        let mut begun = false;
         loop {
             if let Some(arrived) = self.look() {
                 return Poll::Ready(arrived);
             }
+            // A head that did not come whole is given its time from its first byte.
+            if begun && !self.first {
+                self.since = Instant::now();
+            }
             let idle = self.reader.buffer.is_empty();
             match self.reader.poll_more(&mut self.read, cx, self.limits.header_size + PREFACE.len()) {
-                Poll::Ready(Ok(())) => {
-                    if idle && !self.first {
-                        self.since = Instant::now();
-                    }
-                }
+                Poll::Ready(Ok(())) => begun = idle,
                 Poll::Ready(Err(_)) => return Poll::Ready(Arrived::Nothing),
                 Poll::Pending => break,
             }
