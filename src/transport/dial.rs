@@ -13,7 +13,8 @@ use percent_encoding::percent_decode_str;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use url::Url;
 
@@ -28,6 +29,9 @@ use crate::message::ResponseHead;
 
 /// One address that does not answer may not use up the time of the others.
 const PATIENCE_WITH_ONE_ADDRESS: Duration = Duration::from_secs(3);
+/// A burst of new connections asks for the name once: each question takes a thread. Shorter than any
+/// load balancer's change of addresses is meant to take.
+const NAME_GOOD_FOR: Duration = Duration::from_secs(2);
 /// A proxy's answer to CONNECT.
 const TUNNEL_ANSWER_LIMIT: usize = 16 * 1024;
 
@@ -46,6 +50,8 @@ pub(super) enum Fresh {
 pub(super) struct Dialer {
     route: Route,
     tls: Option<Tls>,
+    /// The addresses that the name had a moment ago.
+    known: Mutex<Option<(Instant, Vec<SocketAddr>)>>,
 }
 
 /// The way to an origin up to where TLS begins, one step at a time for whoever has to tell which of
@@ -83,12 +89,16 @@ impl Dialer {
         } else {
             None
         };
-        Ok(Self { route: Route::new(&settings.base, settings.forward_proxy.as_ref()), tls })
+        Ok(Self {
+            route: Route::new(&settings.base, settings.forward_proxy.as_ref()),
+            tls,
+            known: Mutex::default(),
+        })
     }
 
     /// Connects. Cancellation: a connection in the making is dropped.
     pub(super) async fn dial(&self, only_http1: bool) -> Result<Fresh, Failure> {
-        let tcp = self.route.connect(self.route.resolve().await?).await?;
+        let tcp = self.connected().await?;
         let Some(tls) = &self.tls else {
             return Ok(Fresh::Http1(Http1Connection::new(UpstreamIo::Plain(tcp))));
         };
@@ -97,6 +107,28 @@ impl Dialer {
         let chose_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let io = UpstreamIo::Tls(Box::new(stream));
         Ok(if chose_http2 { Fresh::Http2(io) } else { Fresh::Http1(Http1Connection::new(io)) })
+    }
+
+    async fn connected(&self) -> Result<TcpStream, Failure> {
+        let tcp = self.route.connect(self.addresses().await?).await;
+        if tcp.is_err() {
+            // The name may have moved.
+            *self.known.lock().await = None;
+        }
+        tcp
+    }
+
+    /// The first hop's addresses; whoever comes while they are asked for waits for the same answer.
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
+        let mut known = self.known.lock().await;
+        if let Some((since, addresses)) = &*known
+            && since.elapsed() < NAME_GOOD_FOR
+        {
+            return Ok(addresses.clone());
+        }
+        let addresses = self.route.resolve().await?;
+        *known = Some((Instant::now(), addresses.clone()));
+        Ok(addresses)
     }
 }
 
