@@ -86,11 +86,12 @@ pub fn admit<'a>(
             (Cow::Borrowed(path), host, None)
         }
         Form::Absolute { secure, authority, path } => {
-            let own = !secure && settings.knows(authority);
-            if !own && !is_upstream(secure, authority) {
+            // An upstream on this machine has a name that is ours as well, but a port of its own.
+            let names_upstream = is_upstream(secure, authority);
+            if !names_upstream && (secure || !settings.knows(authority)) {
                 return Err(Refusal::WrongHost);
             }
-            (path, Some(authority), (!own).then_some(secure))
+            (path, Some(authority), names_upstream.then_some(secure))
         }
     };
     let origin = judge_origin(head, authority, settings)?;
