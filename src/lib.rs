@@ -22,7 +22,7 @@
 //!    connection to `server::http2`.
 //! 3. [`proxy::Proxy::exchange`] is the heart: one client request and its one answer.
 //!    [`proxy::guard`] judges who asks (may it?), [`proxy::target`] reads the request target
-//!    (where to?), [`oauth::Tokens`] gives the token (as whom?), [`proxy::fields`] writes the head
+//!    (where to?), [`proxy::profile`] selects the upstream, [`oauth::Tokens`] gives the token (as whom?), [`proxy::fields`] writes the head
 //!    (with what?), [`proxy::replay`] remembers the content that has been sent.
 //! 4. [`transport`] sends one attempt over a pooled connection or a new one, inside the task of
 //!    the connection that it serves.
@@ -73,8 +73,9 @@
 //!
 //! Pure files take values and return values: no async, no runtime, no log, no clock and no chance.
 //! Each says so in its first lines, and these do:
-//! `http1/framing.rs`, `http1/parse.rs`, `oauth/answer.rs`, `oauth/renewal.rs`, `oauth/token.rs`,
-//! `proxy/fields.rs`, `proxy/guard.rs`, `proxy/links.rs`, `proxy/location.rs`, `proxy/problem.rs`, `proxy/retry.rs`, `proxy/target.rs`.
+//! `http1/framing.rs`, `http1/parse.rs`, `oauth/answer.rs`, `oauth/claims.rs`, `oauth/renewal.rs`,
+//! `oauth/token.rs`, `proxy/fields.rs`, `proxy/guard.rs`, `proxy/links.rs`, `proxy/location.rs`, `proxy/problem.rs`,
+//! `proxy/retry.rs`, `proxy/target.rs`.
 //!
 //! # Words
 //!
