@@ -74,8 +74,8 @@
 //! Pure files take values and return values: no async, no runtime, no log, no clock and no chance.
 //! Each says so in its first lines, and these do:
 //! `http1/framing.rs`, `http1/parse.rs`, `oauth/answer.rs`, `oauth/claims.rs`, `oauth/renewal.rs`,
-//! `oauth/token.rs`, `proxy/fields.rs`, `proxy/guard.rs`, `proxy/links.rs`, `proxy/location.rs`, `proxy/problem.rs`,
-//! `proxy/retry.rs`, `proxy/target.rs`.
+//! `oauth/token.rs`, `proxy/fields.rs`, `proxy/guard.rs`, `proxy/links.rs`, `proxy/location.rs`,
+//! `proxy/problem.rs`, `proxy/retry.rs`, `proxy/target.rs`.
 //!
 //! # Words
 //!
