@@ -22,7 +22,7 @@
 //!    connection to `server::http2`.
 //! 3. [`proxy::Proxy::exchange`] is the heart: one client request and its one answer.
 //!    [`proxy::guard`] judges who asks (may it?), [`proxy::target`] reads the request target
-//!    (where to?), [`oauth::Tokens`] gives the token (as whom?), [`proxy::fields`] writes the head
+//!    (where to?), [`proxy::profile`] selects the upstream, [`oauth::Tokens`] gives the token (as whom?), [`proxy::fields`] writes the head
 //!    (with what?), [`proxy::replay`] remembers the content that has been sent.
 //! 4. [`transport`] sends one attempt over a pooled connection or a new one, inside the task of
 //!    the connection that it serves.

@@ -98,19 +98,40 @@ fn every_file_key_exists() {
 }
 
 #[test]
-fn the_example_of_a_file_is_accepted() {
+fn the_examples_of_files_are_accepted() {
     let readme = read("README.md");
-    let (_, rest) = readme.split_once("```toml\n").unwrap();
-    let (example, _) = rest.split_once("```").unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let secret = directory.path().join("secret");
-    fs::write(&secret, "s3cr3t\n").unwrap();
-    let example = example.replace("/run/secrets/cxone", secret.to_str().unwrap());
+    for name in ["cxone", "unit2"] {
+        fs::write(directory.path().join(name), "s3cr3t\n").unwrap();
+    }
+    let examples = readme.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let configs: Vec<_> = examples
+        .map(|example| {
+            let file = directory.path().join("proxy.toml");
+            fs::write(&file, example.replace("/run/secrets", directory.path().to_str().unwrap())).unwrap();
+            let flags = config::Flags { config: Some(file.into()), values: Vec::new() };
+            config::load(&flags, &config::Environment::default()).unwrap().config
+        })
+        .collect();
+    let [profiles, plain] = &configs[..] else { panic!("{} examples", configs.len()) };
+    assert_eq!(plain.upstream.base_url.to_string(), "https://api.eu.cxone.com");
+    let shared: Vec<_> = profiles.profiles.iter().map(|p| (p.name.as_str(), p.credentials)).collect();
+    assert_eq!(shared, [("api", 0), ("digital", 0), ("unit2", 2)]);
+}
+
+#[test]
+fn the_table_of_profile_keys_is_whole() {
+    let flags = |file: &Path| config::Flags { config: Some(file.into()), values: Vec::new() };
+    let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("proxy.toml");
-    fs::write(&file, example).unwrap();
-    let flags = config::Flags { config: Some(file.into()), values: Vec::new() };
-    let config = config::load(&flags, &config::Environment::default()).unwrap().config;
-    assert_eq!(config.upstream.base_url.to_string(), "https://api.eu.cxone.com");
+    fs::write(&file, "[[profile]]\nno_such_key = 1\n").unwrap();
+    let said = config::load(&flags(&file), &config::Environment::default()).unwrap_err().to_string();
+    let (_, known) = said.split_once("none of a profile's keys; accepted: ").unwrap();
+    let known = known.split_once(", and the sections").unwrap().0;
+    let readme = read("README.md");
+    let (_, table) = readme.split_once("| key | meaning |\n| --- | --- |\n").unwrap();
+    let told = table.lines().map_while(|row| row.split('`').nth(1)).collect::<Vec<_>>().join(", ");
+    assert_eq!(told, known);
 }
 
 #[test]

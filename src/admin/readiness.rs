@@ -26,12 +26,12 @@ pub(super) async fn judge(pages: &Pages, which: Option<usize>, now: Now) -> Resu
 }
 
 async fn judge_one(pages: &Pages, profile: &ProfilePages, now: Now) -> Result<(), String> {
+    let name = if pages.named { format!("{}: ", profile.name) } else { String::new() };
     // The deadline is now: this is a look, with the reason and its hint.
     let Err(unavailable) = profile.tokens.valid(&pages.clock, now.steady).await else {
-        return discovered(profile);
+        return discovered(profile, &name);
     };
     let (why, hint) = (&unavailable.why, unavailable.why.hint());
-    let name = if pages.named { format!("{}: ", profile.name) } else { String::new() };
     match profile.tokens.snapshot(pages.clock.now()).state {
         // It came in between the two looks.
         State::Valid => Ok(()),
@@ -41,10 +41,10 @@ async fn judge_one(pages: &Pages, profile: &ProfilePages, now: Now) -> Result<()
     }
 }
 
-fn discovered(profile: &ProfilePages) -> Result<(), String> {
+fn discovered(profile: &ProfilePages, name: &str) -> Result<(), String> {
     if (profile.base_url)().is_some() {
         return Ok(());
     }
     let what = "not ready (undiscovered): it is not known yet where the tenant's API is";
-    Err(format!("{}: {what}\nhint: see the log for what the discovery said\n", profile.name))
+    Err(format!("{name}{what}\nhint: see the log for what the discovery said\n"))
 }

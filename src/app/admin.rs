@@ -14,7 +14,7 @@ use super::service::unreadable;
 pub(super) fn gated(pages: Pages, guard: Settings) -> Admin {
     let guard = Arc::new(guard);
     let judging = guard.clone();
-    let gate = Arc::new(move |head: &RequestHead| match guard::admit(head, &judging) {
+    let gate = Arc::new(move |head: &RequestHead| match guard::admit(head, &judging, |_, _| false) {
         Err(refusal) => Err(denial(&not_admitted(refusal, head))),
         Ok(admitted) if admitted.preflight => {
             let mut answer = Lines::default();

@@ -89,7 +89,7 @@ pub struct Running {
 struct Blueprint {
     name: Arc<str>,
     select: Select,
-    authority: Option<String>,
+    address: Option<String>,
     tokens: Tokens,
     place: Place,
     connect: Connect,
@@ -147,7 +147,7 @@ pub fn start(config: &Config) -> Result<Running, StartError> {
     let admin_task = admin_listener
         .map(|listener| {
             let pages = pages(config, &blueprints, &kept, clock.clone(), drain);
-            let guard = settings::own_guard(config, std::slice::from_ref(&listener.bound));
+            let guard = settings::guard(config, std::slice::from_ref(&listener.bound));
             spawn_admin(listener, admin::gated(pages, guard), settings::limits(config), &admin_drain)
         })
         .transpose()?;
@@ -234,7 +234,7 @@ fn blueprints(
         Ok(Blueprint {
             name: profile.name.as_str().into(),
             select: settings::select(&profile.select, own),
-            authority: bound.map(settings::authority),
+            address: bound.map(ToString::to_string),
             tokens: kept.tokens.clone(),
             place: place(profile, kept, config, tasks)?,
             connect: settings::connect(&profile.upstream, &config.forward_proxy)?,
@@ -279,7 +279,7 @@ impl Blueprint {
         Ok(Profile {
             name: self.name.clone(),
             select: self.select.clone(),
-            authority: self.authority.clone(),
+            address: self.address.clone(),
             tokens: self.tokens.clone(),
             upstream: match &self.place {
                 Place::Fixed(base) => Upstream::Fixed(base.clone(), (self.connect)(base.clone())?),

@@ -1,6 +1,6 @@
 //! From the configuration to what each part goes by.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use url::Url;
@@ -144,29 +144,19 @@ pub(super) fn proxy(config: &Config, bound: &[Bound]) -> proxy::Settings {
         replay_buffer: config.retry.replay_buffer,
         in_flight: config.limits.in_flight,
         loop_member: format!("{}-{:016x}", fields::PSEUDONYM, fastrand::u64(..)),
-        listen_authorities: bound.iter().map(authority).collect(),
+        listeners: bound.iter().map(tcp_address).collect(),
     }
 }
 
-/// How a client that names no host finds a listener.
-pub(super) fn authority(bound: &Bound) -> String {
+fn tcp_address(bound: &Bound) -> Option<SocketAddr> {
     match bound {
-        Bound::Tcp(address) => address.to_string(),
-        Bound::Unix(_) => "localhost".to_owned(),
+        Bound::Tcp(address) => Some(*address),
+        Bound::Unix(_) => None,
     }
 }
 
-fn guard(config: &Config, bound: &[Bound]) -> guard::Settings {
-    let fixed = config.profiles.iter().filter(|profile| profile.upstream.discovery.is_none());
-    let upstreams = fixed.map(|profile| {
-        let base = base(&profile.upstream.base_url);
-        (base.secure, base.host.clone(), base.port)
-    });
-    guard::Settings { upstreams: upstreams.collect(), ..own_guard(config, bound) }
-}
-
-/// The guard that knows of no upstream: that of the admin pages.
-pub(super) fn own_guard(config: &Config, bound: &[Bound]) -> guard::Settings {
+/// Who may use the proxy, and who may read the admin pages.
+pub(super) fn guard(config: &Config, bound: &[Bound]) -> guard::Settings {
     let hosts = match &config.guard.allowed_hosts {
         AllowedHosts::Listed(names) => {
             let selectors = config.profiles.iter().filter_map(|profile| profile.select.host.clone());
@@ -177,15 +167,7 @@ pub(super) fn own_guard(config: &Config, bound: &[Bound]) -> guard::Settings {
     guard::Settings {
         hosts,
         origins: config.guard.allowed_origins.clone(),
-        listen: bound.iter().filter_map(listen_ip).collect(),
-        upstreams: Vec::new(),
-    }
-}
-
-fn listen_ip(bound: &Bound) -> Option<IpAddr> {
-    match bound {
-        Bound::Tcp(address) => Some(address.ip()),
-        Bound::Unix(_) => None,
+        listen: bound.iter().filter_map(tcp_address).map(|address| address.ip()).collect(),
     }
 }
 

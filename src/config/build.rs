@@ -34,7 +34,15 @@ pub(super) fn config(
     let mut told = BTreeSet::new();
     judge.faults.retain(|fault| told.insert(fault.to_string()));
     match built {
-        Ok(config) if judge.faults.is_empty() => Ok(Loaded { config, warnings: judge.warnings }),
+        Ok(config) if judge.faults.is_empty() => {
+            let mut warnings = Vec::new();
+            for warning in judge.warnings {
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+            Ok(Loaded { config, warnings })
+        }
         Ok(_) | Err(Faulty) => Err(ConfigError { faults: judge.faults }),
     }
 }
@@ -72,6 +80,9 @@ fn parts(
     let profiles = profiles::profiles(judge, tables);
     let guard = guard(judge);
     let listeners = listeners(judge, guard.as_ref().ok());
+    if let Ok(profiles) = &profiles {
+        profiles::selectors(judge, tables, profiles);
+    }
     if let (Ok(profiles), Ok((listen, admin))) = (&profiles, &listeners) {
         profiles::listeners(judge, tables, profiles, guard.as_ref().ok(), [Some(listen), admin.as_ref()]);
     }
@@ -108,7 +119,8 @@ pub(super) fn way(judge: &mut Judge<'_>) -> Result<(Upstream, OAuth), Faulty> {
     Ok((upstream?, oauth?))
 }
 
-fn upstream(judge: &mut Judge<'_>) -> Result<Upstream, Faulty> {
+/// Where requests go.
+pub(super) fn upstream(judge: &mut Judge<'_>) -> Result<Upstream, Faulty> {
     let base_url = base_url(judge);
     let discovery = discovery(judge);
     let ca_file = judge.optional(&o::CA_FILE, ca_file);

@@ -124,7 +124,13 @@ impl Reading<'_> {
     }
 
     fn item(&mut self, key: String, origin: Source, item: &Item) {
-        if key == "profile" && item.is_array_of_tables() {
+        if key == "profile" {
+            if !item.is_array_of_tables() {
+                let reason =
+                    "is no list of tables; accepted: `[[profile]]`, in double brackets, above each profile's keys"
+                        .to_owned();
+                self.faults.push(Fault::Profile { key, origin, reason });
+            }
             return;
         }
         let is_section = options::TABLE

@@ -4,7 +4,7 @@
 //! any table the flat settings are the one profile, called `default`.
 
 use super::{
-    Guard, Listen, Profile, Selector, Warning, build,
+    Guard, Listen, Profile, Selector, build,
     faults::Fault,
     file::ProfileTable,
     judge::{Faulty, Judge},
@@ -34,7 +34,18 @@ pub(super) fn profiles(judge: &mut Judge<'_>, tables: &[ProfileTable]) -> Result
             Err(Faulty) => faulty = true,
         }
     }
+    forgive_used(judge, tables, &profiles);
     if faulty { Err(Faulty) } else { Ok(profiles) }
+}
+
+/// What stands among the flat settings need not be of use to every profile, as long as it is to one.
+fn forgive_used(judge: &mut Judge<'_>, tables: &[ProfileTable], profiles: &[Profile]) {
+    let is_flat =
+        |origin: &Source| !tables.iter().flat_map(|table| &table.found).any(|f| f.source == *origin);
+    let is_used = |users: &[&str]| profiles.iter().any(|profile| users.contains(&profile.oauth.grant.word()));
+    judge.faults.retain(
+        |fault| !matches!(fault, Fault::Unused { origin, users, .. } if is_flat(origin) && is_used(users)),
+    );
 }
 
 fn profile(
@@ -43,37 +54,23 @@ fn profile(
     tables: &[ProfileTable],
     before: &[Profile],
 ) -> Result<Profile, Faulty> {
-    let name = name(judge, table, before);
+    let name = name(judge, table, tables);
     let select = selector(judge, table);
-    let lender = lender(judge, table, tables);
-    // The lender's own settings of oauth stand in for this one's.
-    let lent = lender.as_ref().ok().copied().flatten().map(|lender| &lender.found);
-    let own = table.found.iter().chain(
-        lent.into_iter()
-            .flatten()
-            .filter(|found| found.entry.file_key.is_some_and(|key| key.starts_with("oauth."))),
-    );
-    let mut levels = vec![own.cloned().collect()];
-    levels.extend(judge.layers.0.iter().cloned());
-    let layers = Layers(levels);
-    let (faults, warnings) = (std::mem::take(&mut judge.faults), std::mem::take(&mut judge.warnings));
-    let mut inner = Judge { layers: &layers, faults, warnings };
-    let way = build::way(&mut inner);
-    let (faults, mut warnings) = (inner.faults, inner.warnings);
-    warnings.dedup_by(|one: &mut Warning, other| one == other);
-    (judge.faults, judge.warnings) = (faults, warnings);
-    let (name, select, (upstream, mut oauth)) = (name?, select?, way?);
-    let mut credentials = before.iter().position(|profile| profile.oauth == oauth);
-    if let Some(lender) = lender? {
-        // Whoever borrows asks where the lender asks: it is one token.
-        let place = tables.iter().position(|table| std::ptr::eq(table, lender)).ok_or(Faulty)?;
-        let Some(known) = before.get(place) else {
-            let reason = "must come after the profile whose credentials it borrows".to_owned();
-            return Err(fault(judge, table, "credentials", reason));
-        };
-        oauth = known.oauth.clone();
-        credentials = Some(known.credentials);
-    }
+    let lender = lender(judge, table, tables, before);
+    let way = inherit(judge, table, |judge| match &lender {
+        Ok(None) => build::way(judge).map(|(upstream, oauth)| (upstream, Some(oauth))),
+        // Whoever borrows asks where the lender asks: it is one token, and has been judged there.
+        Ok(Some(_)) | Err(Faulty) => build::upstream(judge).map(|upstream| (upstream, None)),
+    });
+    let (name, select, (upstream, own)) = (name?, select?, way?);
+    let (oauth, credentials) = match (lender?, own) {
+        (Some(lender), _) => (lender.oauth.clone(), Some(lender.credentials)),
+        (None, Some(oauth)) => {
+            let same = before.iter().position(|profile| profile.oauth == oauth);
+            (oauth, same)
+        }
+        (None, None) => return Err(Faulty),
+    };
     Ok(Profile {
         name,
         select,
@@ -84,7 +81,22 @@ fn profile(
     })
 }
 
-fn name(judge: &mut Judge<'_>, table: &ProfileTable, before: &[Profile]) -> Result<String, Faulty> {
+/// Judges with the table's own settings above all flat ones, wherever those stand: what is said of one
+/// profile is meant for it more than what is said of all.
+fn inherit<T>(judge: &mut Judge<'_>, table: &ProfileTable, judging: impl FnOnce(&mut Judge<'_>) -> T) -> T {
+    let mut levels = vec![table.found.clone()];
+    levels.extend(judge.layers.0.iter().cloned());
+    let layers = Layers(levels);
+    let faults = std::mem::take(&mut judge.faults);
+    let warnings = std::mem::take(&mut judge.warnings);
+    let mut inner = Judge { layers: &layers, faults, warnings };
+    let judged = judging(&mut inner);
+    let Judge { faults, warnings, .. } = inner;
+    (judge.faults, judge.warnings) = (faults, warnings);
+    judged
+}
+
+fn name(judge: &mut Judge<'_>, table: &ProfileTable, tables: &[ProfileTable]) -> Result<String, Faulty> {
     let Some(name) = value(table, "name") else {
         return Err(fault(judge, table, "name", "is missing; accepted: a name such as `digital`".to_owned()));
     };
@@ -96,7 +108,8 @@ fn name(judge: &mut Judge<'_>, table: &ProfileTable, before: &[Profile]) -> Resu
         );
         return Err(fault(judge, table, "name", reason));
     }
-    if before.iter().any(|profile| profile.name == name) {
+    let mut before = tables.iter().take_while(|other| !std::ptr::eq(*other, table));
+    if before.any(|other| value(other, "name") == Some(name)) {
         let reason = format!("`{name}` names another profile already; accepted: a name of its own");
         return Err(fault(judge, table, "name", reason));
     }
@@ -154,25 +167,50 @@ fn selector(judge: &mut Judge<'_>, table: &ProfileTable) -> Result<Selector, Fau
 }
 
 /// The profile whose credentials are borrowed.
-fn lender<'t>(
+fn lender<'p>(
     judge: &mut Judge<'_>,
     table: &ProfileTable,
-    tables: &'t [ProfileTable],
-) -> Result<Option<&'t ProfileTable>, Faulty> {
+    tables: &[ProfileTable],
+    before: &'p [Profile],
+) -> Result<Option<&'p Profile>, Faulty> {
     let Some(lender) = value(table, "credentials") else { return Ok(None) };
-    let own =
-        table.found.iter().find(|found| found.entry.file_key.is_some_and(|key| key.starts_with("oauth.")));
-    if let Some(own) = own {
+    let is_credential = |key: &str| key.starts_with("oauth.");
+    if let Some(own) = table.found.iter().find(|found| found.entry.file_key.is_some_and(is_credential)) {
         let reason = format!("borrows what {} sets for itself; accepted: one of the two", own.entry.name());
         return Err(fault(judge, table, "credentials", reason));
     }
-    let found = tables.iter().find(|other| value(other, "name") == Some(lender));
-    if let Some(found) = found.filter(|found| !std::ptr::eq(*found, table)) {
-        return Ok(Some(found));
+    if let Some(known) = before.iter().find(|profile| profile.name == lender) {
+        return Ok(Some(known));
     }
-    let reason =
-        format!("`{}` names no other profile; accepted: another profile's name", lender.escape_debug());
+    let place_of = |wanted: &dyn Fn(&ProfileTable) -> bool| tables.iter().position(wanted);
+    let named = |other: &ProfileTable| !std::ptr::eq(other, table) && value(other, "name") == Some(lender);
+    let reason = match (place_of(&named), place_of(&|other| std::ptr::eq(other, table))) {
+        // The lender has faults of its own, which have been kept.
+        (Some(other), Some(own)) if other < own => return Err(Faulty),
+        (Some(_), _) => format!("`{lender}` comes later; accepted: a profile that comes before this one"),
+        (None, _) => {
+            format!("`{}` names no other profile; accepted: another profile's name", lender.escape_debug())
+        }
+    };
     Err(fault(judge, table, "credentials", reason))
+}
+
+/// Finds profiles that nothing would ever select, because another with the same selectors comes first.
+pub(super) fn selectors(judge: &mut Judge<'_>, tables: &[ProfileTable], profiles: &[Profile]) {
+    for (place, (table, profile)) in tables.iter().zip(profiles).enumerate() {
+        let by = |profile: &Profile| {
+            (profile.select.host.clone(), profile.select.path_prefix.clone(), profile.select.listen.clone())
+        };
+        let first = profiles.iter().take(place).find(|other| by(other) == by(profile));
+        // Equal listeners are told as such, unless both have a port of the system's choice.
+        if let Some(first) = first.filter(|_| profile.select.listen.is_none()) {
+            let reason = format!(
+                "`{}` would never be selected, since `{}` is selected by the same; accepted: a host, path_prefix or listen of its own",
+                profile.name, first.name
+            );
+            fault(judge, table, "name", reason);
+        }
+    }
 }
 
 /// Judges the listeners that profiles have for themselves: who can reach them, and whether each is

@@ -9,31 +9,31 @@
 //! that others wait for depends on it, since tokens are fetched by a task of their own.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
 use http::Method;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::failure::{self, Refused};
 use super::fields::{self, Additions};
 use super::guard::{self, Admitted};
-use super::lead::Lead;
+use super::lead::{self, Lead};
 use super::parts::{Settings, Shared};
 use super::problem::{Problem, ProblemKind};
 use super::profile::{self, Profile};
 use super::replay::Replay;
 use super::reply::{Passing, Relayed, Reply, Visit};
 use super::retry::{self, Facts, Reason, Seen, SoFar, Verdict};
+use super::waits::unless_gone;
 use crate::backoff;
 use crate::clock::Clock;
-use crate::message::{Content, FieldSink, Next, RequestHead, Version};
+use crate::message::{Content, FieldSink, Framing, Next, RequestHead, Version};
 use crate::metrics::Shards;
-use crate::oauth::{AccessToken, NoNewer};
-use crate::transport::{Answer, Base, Delivered, Failure, Outgoing, Reuse, Transport};
+use crate::oauth::AccessToken;
+use crate::transport::{Answer, Base, Delivered, Failure, Outgoing, Reuse};
 
 /// What an answer that is not passed on may still send, so that its connection can be used again.
 const DRAIN_LIMIT: usize = 64 * 1024;
@@ -97,22 +97,21 @@ impl Shared {
         content: C,
         visit: &mut Visit,
     ) -> Result<Relayed<C>, Refused> {
-        let admitted = self.admit(head, visit)?;
+        let admitted = self.admit(head)?;
         if admitted.preflight {
             return Ok(Relayed::Preflight);
         }
+        visit.names_upstream = admitted.upstream.is_some();
         let Some((place, profile, path)) = profile::select(&self.profiles, visit.listener, &admitted) else {
             return Err(failure::no_profile(&self.profiles).into());
         };
         visit.turn_to(&profile.shard);
+        self.make_room(visit)?;
         let upgrades = fields::asks_for_websocket(head);
         let mut replay = Replay::new(content, self.settings.replay_buffer);
         let mut so_far = SoFar::default();
-        let mut token = match profile.tokens.current(visit.began) {
-            Some(token) => token,
-            None => self.token(profile, &mut replay, &mut so_far).await?,
-        };
-        let (base, transport) = self.upstream(profile, &mut replay, &mut so_far).await?;
+        let (mut token, base, transport) =
+            self.destination(profile, visit.began, &mut replay, &mut so_far).await?;
         let mut reuse = Reuse::Allowed;
         let mut began = visit.began.steady;
         loop {
@@ -174,12 +173,19 @@ impl Shared {
         }
     }
 
-    fn admit<'a>(&self, head: &'a RequestHead, visit: &Visit) -> Result<Admitted<'a>, Refused> {
-        let admitted = guard::admit(head, &self.settings.guard)
+    fn admit<'a>(&self, head: &'a RequestHead) -> Result<Admitted<'a>, Refused> {
+        let is_upstream =
+            |secure, authority: &[u8]| self.profiles.iter().any(|profile| profile.is_at(secure, authority));
+        let admitted = guard::admit(head, &self.settings.guard, is_upstream)
             .map_err(|refusal| failure::not_admitted(refusal, head))?;
         if fields::has_looped(head, self.settings.loop_member.as_bytes()) {
             return Err(Problem::new(ProblemKind::Loop, "").into());
         }
+        Ok(admitted)
+    }
+
+    /// Refuses where too much is in flight. The exchange itself is counted already.
+    fn make_room(&self, visit: &Visit) -> Result<(), Refused> {
         let own = visit.shard.in_flight.load(Ordering::Relaxed);
         if self.shards.is_over(own, self.settings.in_flight) {
             let detail = format!("{} requests are in flight already", self.settings.in_flight);
@@ -187,70 +193,7 @@ impl Shared {
                 .retry_after(Duration::from_secs(1))
                 .into());
         }
-        Ok(admitted)
-    }
-
-    /// A valid token: at once where there is one, else within what is left of `max_wait`.
-    async fn token<C: Content>(
-        &self,
-        profile: &Profile,
-        replay: &mut Replay<C>,
-        so_far: &mut SoFar,
-    ) -> Result<Arc<AccessToken>, Refused> {
-        let now = self.clock.now();
-        if let Some(token) = profile.tokens.current(now) {
-            return Ok(token);
-        }
-        let deadline = self.deadline(now.steady, so_far);
-        let waiting = Box::pin(profile.tokens.valid(&self.clock, deadline));
-        let outcome = unless_gone(waiting, replay).await?;
-        so_far.waited += now.steady.elapsed();
-        outcome.map_err(|unavailable| failure::no_token(&unavailable).into())
-    }
-
-    /// Where the request goes: at once where that is known, else within what is left of `max_wait`.
-    async fn upstream<C: Content>(
-        &self,
-        profile: &Profile,
-        replay: &mut Replay<C>,
-        so_far: &mut SoFar,
-    ) -> Result<(Arc<Base>, Transport), Refused> {
-        if let Some(current) = profile.upstream.current() {
-            return Ok(current);
-        }
-        let began = Instant::now();
-        let limit = self.settings.rules.max_wait.saturating_sub(so_far.waited);
-        let waiting = Box::pin(timeout(limit, profile.upstream.known()));
-        // Whether it was found is told by the second look.
-        let _ = unless_gone(waiting, replay).await?;
-        so_far.waited += began.elapsed();
-        profile.upstream.current().ok_or_else(|| {
-            Problem::new(ProblemKind::Undiscovered, "").retry_after(Duration::from_secs(5)).into()
-        })
-    }
-
-    /// A token newer than the one that was refused; `None` where it is too soon to ask for one.
-    async fn renew<C: Content>(
-        &self,
-        profile: &Profile,
-        refused: &AccessToken,
-        replay: &mut Replay<C>,
-        so_far: &mut SoFar,
-    ) -> Result<Option<Arc<AccessToken>>, Refused> {
-        let began = Instant::now();
-        let deadline = self.deadline(began, so_far);
-        let waiting = Box::pin(profile.tokens.newer_than(refused.generation(), &self.clock, deadline));
-        let outcome = unless_gone(waiting, replay).await?;
-        so_far.waited += began.elapsed();
-        match outcome {
-            Ok(token) => Ok(Some(token)),
-            Err(NoNewer::TooSoon) => Ok(None),
-            Err(NoNewer::Unavailable(unavailable)) => Err(failure::no_token(&unavailable).into()),
-        }
-    }
-
-    fn deadline(&self, now: Instant, so_far: &SoFar) -> Instant {
-        now + self.settings.rules.max_wait.saturating_sub(so_far.waited)
+        Ok(())
     }
 
     /// What `retry` needs to know of an answer. An answer other than 401 means that the token was
@@ -303,7 +246,9 @@ async fn relay<C: Content>(
     if head.status == 101 && !(upgrades && head.fields.lists(b"Upgrade", b"websocket")) {
         return Err(Problem::new(ProblemKind::UnaskedUpgrade, "").into());
     }
-    let (answer, lead) = if profile.rewrites_links && Lead::may_hold_links(&answer) {
+    let rewrites = profile.rewrites_links && lead::may_hold_links(head);
+    let hides_length = rewrites && answer.framing() == Framing::None;
+    let (answer, lead) = if rewrites && Lead::can_hold(&answer) {
         Box::pin(Lead::gather(answer, &mut replay)).await?
     } else {
         (answer, None)
@@ -312,6 +257,7 @@ async fn relay<C: Content>(
         answer,
         replay,
         lead,
+        hides_length,
         profile: place,
         base: base.clone(),
         unreplayable: unreplayable.is_some(),
@@ -338,16 +284,6 @@ async fn give_up<C: Content>(outcome: Result<Answer, Failure>, replay: &mut Repl
         Poll::Ready(())
     })
     .await;
-}
-
-/// Waits, unless the client goes away.
-async fn unless_gone<F: Future, C: Content>(waiting: F, content: &mut C) -> Result<F::Output, Refused> {
-    let mut waiting = pin!(waiting);
-    poll_fn(|cx| match waiting.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Ok(output)),
-        Poll::Pending => content.poll_gone(cx).map(|()| Err(Refused::Gone)),
-    })
-    .await
 }
 
 /// RFC 9110 section 9.2.2.

@@ -94,9 +94,7 @@ pub(super) fn refused(failure: &Failure) -> Refused {
 pub(super) fn no_profile(profiles: &[Profile]) -> Problem {
     let selectors: Vec<String> = profiles
         .iter()
-        .map(|profile| {
-            format!("{} ({})", profile.select.describe(profile.authority.as_deref()), profile.name)
-        })
+        .map(|profile| format!("{} ({})", profile.select.describe(profile.address.as_deref()), profile.name))
         .collect();
     Problem::new(ProblemKind::WrongHost, "No profile is selected by this request's host and path.")
         .hint(format!("Profiles are selected by: {}.", selectors.join("; ")))

@@ -29,8 +29,6 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// The addresses that are listened on.
     pub listen: Vec<IpAddr>,
-    /// The upstreams' own origins, accepted in absolute form: is it https, its host, its port.
-    pub upstreams: Vec<(bool, String, u16)>,
 }
 
 /// Why a request is not admitted.
@@ -67,8 +65,13 @@ pub struct Admitted<'a> {
     pub preflight: bool,
 }
 
-/// Judges a request by its head.
-pub fn admit<'a>(head: &'a RequestHead, settings: &Settings) -> Result<Admitted<'a>, Refusal> {
+/// Judges a request by its head. In absolute form an upstream's own origin is accepted as well:
+/// `is_upstream` knows them, told whether it is https, and host and port as written.
+pub fn admit<'a>(
+    head: &'a RequestHead,
+    settings: &Settings,
+    is_upstream: impl Fn(bool, &[u8]) -> bool,
+) -> Result<Admitted<'a>, Refusal> {
     let form = form(&head.method, &head.target).map_err(|error| match error {
         TargetError::Connect => Refusal::Connect,
         TargetError::Asterisk => Refusal::Asterisk,
@@ -83,11 +86,12 @@ pub fn admit<'a>(head: &'a RequestHead, settings: &Settings) -> Result<Admitted<
             (Cow::Borrowed(path), host, None)
         }
         Form::Absolute { secure, authority, path } => {
-            let own = !secure && settings.knows(authority);
-            if !own && !settings.is_upstream(secure, authority) {
+            // An upstream on this machine has a name that is ours as well, but a port of its own.
+            let names_upstream = is_upstream(secure, authority);
+            if !names_upstream && (secure || !settings.knows(authority)) {
                 return Err(Refusal::WrongHost);
             }
-            (path, Some(authority), (!own).then_some(secure))
+            (path, Some(authority), names_upstream.then_some(secure))
         }
     };
     let origin = judge_origin(head, authority, settings)?;
@@ -169,21 +173,9 @@ impl Settings {
         }
     }
 
-    fn is_upstream(&self, secure: bool, authority: &[u8]) -> bool {
-        self.upstreams.iter().any(|upstream| names_upstream(secure, authority, upstream))
-    }
-
     fn allows(&self, origin: &[u8]) -> bool {
         self.origins.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin))
     }
-}
-
-/// True where `authority` is that upstream's.
-fn names_upstream(secure: bool, authority: &[u8], upstream: &(bool, String, u16)) -> bool {
-    let Some((host, port)) = split_authority(authority) else { return false };
-    let host = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host);
-    let port = port.unwrap_or(if secure { 443 } else { 80 });
-    (secure, port) == (upstream.0, upstream.2) && host.eq_ignore_ascii_case(upstream.1.as_bytes())
 }
 
 /// `localhost`, `localhost.`, or a loopback address in its usual form.
@@ -204,6 +196,7 @@ fn address(host: &[u8]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::location::names_origin;
     use super::*;
     use crate::message::FieldSink;
 
@@ -212,7 +205,6 @@ mod tests {
             hosts: AllowedHosts::Names(vec!["proxy.internal".to_owned()]),
             origins: vec!["https://app.example".to_owned()],
             listen: vec!["192.0.2.7".parse().unwrap()],
-            upstreams: vec![(true, "api.example".to_owned(), 443)],
         }
     }
 
@@ -225,7 +217,11 @@ mod tests {
     }
 
     fn judge(target: &str, lines: &[(&str, &str)]) -> Option<Refusal> {
-        admit(&request(target, lines), &settings()).err()
+        admit(&request(target, lines), &settings(), is_upstream).err()
+    }
+
+    fn is_upstream(secure: bool, authority: &[u8]) -> bool {
+        names_origin(secure, authority, (true, "api.example", 443))
     }
 
     #[test]
@@ -269,7 +265,7 @@ mod tests {
         assert_eq!(judge("/", &[]), Some(Refusal::Host));
         assert_eq!(judge("/", &[("Host", "localhost"), ("host", "localhost")]), Some(Refusal::Host));
         let old = RequestHead { version: Version::Http10, ..request("/", &[]) };
-        assert!(admit(&old, &settings()).is_ok());
+        assert!(admit(&old, &settings(), is_upstream).is_ok());
     }
 
     #[test]

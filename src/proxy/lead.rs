@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use super::failure::{self, Refused};
 
-use crate::message::{Content, Framing, Next, list_members};
+use crate::message::{Content, Framing, Next, ResponseHead, list_members};
 use crate::transport::Answer;
 
 /// Larger content passes as it is: nobody's page of results is longer.
@@ -21,26 +21,29 @@ pub(super) struct Lead {
     pub(super) whole: bool,
 }
 
+/// True for whole JSON that may be looked into and changed.
+pub(super) fn may_hold_links(head: &ResponseHead) -> bool {
+    let is_json = head.fields.only(b"Content-Type").ok().flatten().is_some_and(|value| {
+        let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        media_type.eq_ignore_ascii_case(b"application/json")
+    });
+    let plain = head
+        .fields
+        .all(b"Content-Encoding")
+        .flat_map(list_members)
+        .all(|coding| coding.eq_ignore_ascii_case(b"identity"));
+    // A part of a document is not a document; and RFC 9110 section 7.7 lets servers forbid it.
+    is_json && plain && head.status != 206 && !head.fields.lists(b"Cache-Control", b"no-transform")
+}
+
 impl Lead {
-    /// True for uncompressed JSON of a size that can be held.
-    pub(super) fn may_hold_links(answer: &Answer) -> bool {
-        let head = answer.head();
-        let fits = match answer.framing() {
+    /// True for an answer with content of a size that can be held.
+    pub(super) fn can_hold(answer: &Answer) -> bool {
+        match answer.framing() {
             Framing::None | Framing::Length(0) => false,
             Framing::Length(length) => length <= LIMIT as u64,
             Framing::Open => true,
-        };
-        let is_json = head.fields.only(b"Content-Type").ok().flatten().is_some_and(|value| {
-            let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-            media_type.eq_ignore_ascii_case(b"application/json")
-        });
-        let plain = head
-            .fields
-            .all(b"Content-Encoding")
-            .flat_map(list_members)
-            .all(|coding| coding.eq_ignore_ascii_case(b"identity"));
-        // A part of a document is not a document.
-        fits && is_json && plain && head.status != 206
+        }
     }
 
     /// Reads the content up to the limit.
@@ -62,7 +65,8 @@ impl Lead {
                         break;
                     }
                     Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure::refused(&failure))),
-                    Poll::Pending => return Poll::Pending,
+                    // Nothing is written meanwhile that would fail.
+                    Poll::Pending => return content.poll_gone(cx).map(|()| Err(Refused::Gone)),
                 }
             }
             Poll::Ready(Ok(()))

@@ -31,7 +31,9 @@ pub(super) fn rewrite(json: &[u8], local: impl Fn(&[u8]) -> Option<Vec<u8>>) -> 
                 named = false;
             }
             b'}' | b']' => {
-                levels.pop()?;
+                if levels.pop()?.is_object != (*byte == b'}') {
+                    return None;
+                }
                 expects_name = false;
             }
             b',' => {
@@ -78,12 +80,18 @@ fn string_end(json: &[u8], start: usize) -> Option<usize> {
 /// Without the escapes before slashes.
 fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
-    let mut bytes = text.iter().peekable();
+    let mut bytes = text.iter();
     while let Some(byte) = bytes.next() {
-        if *byte == b'\\' && bytes.peek() == Some(&&b'/') {
+        if *byte != b'\\' {
+            plain.push(*byte);
             continue;
         }
-        plain.push(*byte);
+        // What is escaped belongs to its backslash, another backslash too.
+        let escaped = bytes.next();
+        if escaped != Some(&b'/') {
+            plain.push(b'\\');
+        }
+        plain.extend(escaped);
     }
     plain
 }
@@ -119,6 +127,14 @@ mod tests {
                 r#"{"_links":"https://up/a","n":"https://up/b"}"#,
                 Some(r#"{"_links":"http://here/a","n":"https://up/b"}"#),
             ),
+            (r#"{"_links":{"next":"https://up/a\\/b"}}"#, Some(r#"{"_links":{"next":"http://here/a\\/b"}}"#)),
+            (
+                r#"{"_links":{"a":{"b":[{"c":"https://up/a"}]}}}"#,
+                Some(r#"{"_links":{"a":{"b":[{"c":"http://here/a"}]}}}"#),
+            ),
+            (r#"{"_links":{"https://up/a":1}}"#, None),
+            (r#"{"_links":{},"next":"https://up/a"}"#, None),
+            (r#"{"_links":["https://up/a"}]"#, None),
             (r#"{"links":{"next":"https://up/a"}}"#, None),
             (r#"{"x":"_links","next":"https://up/a"}"#, None),
             (r#"{"_links":{"next":"https://up/a"}"#, None),

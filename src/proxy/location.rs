@@ -20,8 +20,12 @@ pub struct Way<'a> {
     pub prefix: &'a [u8],
     /// Host and port under which a client reaches it here.
     pub authority: Cow<'a, [u8]>,
+    /// That is spoken to in https: the client itself names upstreams in its request targets.
+    pub local_secure: bool,
     /// What stands before the path here and not there.
     pub local_prefix: &'a [u8],
+    /// What a path here begins with, there as well: one that does not would lead elsewhere.
+    pub kept_prefix: &'a [u8],
 }
 
 /// The local form of an address in a response to a request that went the first of `ways`: `None`
@@ -73,26 +77,26 @@ pub fn local_links(value: &[u8], ways: &[Way<'_>]) -> Option<Vec<u8>> {
 impl Way<'_> {
     /// The local form of what follows a scheme's `//`, where it names this upstream.
     fn absolute(&self, secure: bool, rest: &[u8]) -> Option<Vec<u8>> {
-        let rest = strip_path_prefix(self.strip_authority(rest, secure)?, self.prefix)?;
-        let slash: &[u8] = if rest.is_empty() || rest.starts_with(b"/") { b"" } else { b"/" };
-        Some([b"http://", &*self.authority, self.local_prefix, slash, rest].concat())
-    }
-
-    /// True where `authority` is this upstream's.
-    pub fn is(&self, secure: bool, authority: &[u8]) -> bool {
-        self.strip_authority(authority, secure).is_some_and(<[u8]>::is_empty)
-    }
-
-    /// What follows the upstream's authority.
-    fn strip_authority<'v>(&self, rest: &'v [u8], secure: bool) -> Option<&'v [u8]> {
         let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
-        let (host, port) = split_authority(authority)?;
-        let host = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host);
-        let port = port.unwrap_or(if secure { 443 } else { 80 });
-        (secure == self.secure && host.eq_ignore_ascii_case(self.host.as_bytes()) && port == self.port)
-            .then_some(rest)
+        if !names_origin(secure, authority, (self.secure, self.host, self.port)) {
+            return None;
+        }
+        let rest = strip_path_prefix(rest, self.prefix)?;
+        strip_path_prefix(rest, self.kept_prefix)?;
+        let scheme: &[u8] = if self.local_secure { b"https://" } else { b"http://" };
+        let slash: &[u8] = if rest.is_empty() || rest.starts_with(b"/") { b"" } else { b"/" };
+        Some([scheme, &*self.authority, self.local_prefix, slash, rest].concat())
     }
+}
+
+/// True where `authority`, in https or not, names this origin: is it https, its host (IPv6 without
+/// brackets), its port.
+pub fn names_origin(secure: bool, authority: &[u8], origin: (bool, &str, u16)) -> bool {
+    let Some((host, port)) = split_authority(authority) else { return false };
+    let host = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host);
+    let port = port.unwrap_or(if secure { 443 } else { 80 });
+    (secure, port) == (origin.0, origin.2) && host.eq_ignore_ascii_case(origin.1.as_bytes())
 }
 
 /// What follows the prefix, where it ends at a path segment's end.
@@ -112,7 +116,9 @@ mod tests {
             port: 443,
             prefix: prefix.as_bytes(),
             authority: Cow::Borrowed(authority.as_bytes()),
+            local_secure: false,
             local_prefix: local_prefix.as_bytes(),
+            kept_prefix: b"",
         }
     }
 
@@ -163,6 +169,30 @@ mod tests {
         ] {
             assert_eq!(shown(value, &ways), due, "{value}");
         }
+    }
+
+    #[test]
+    fn an_address_that_would_lead_elsewhere_here_passes() {
+        let mut ways = [way("api.example.com", "", "localhost:8080", "")];
+        ways[0].kept_prefix = b"/api";
+        for (value, due) in [
+            ("https://api.example.com/api/x", "http://localhost:8080/api/x"),
+            ("https://api.example.com/api", "http://localhost:8080/api"),
+            ("https://api.example.com/apis", "https://api.example.com/apis"),
+            ("https://api.example.com/", "https://api.example.com/"),
+            ("/api/x", "/api/x"),
+            ("/other", "/other"),
+        ] {
+            assert_eq!(shown(value, &ways), due, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_names_upstreams_goes_on_to_do_so() {
+        let mut ways = [way("api.example.com", "/base", "api.example.com", "")];
+        ways[0].local_secure = true;
+        assert_eq!(shown("https://api.example.com/base/x", &ways), "https://api.example.com/x");
+        assert_eq!(shown("/base/x", &ways), "/x");
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub mod replay;
 mod reply;
 pub mod retry;
 pub mod target;
+mod waits;
+mod ways;
 
 pub use exchange::Proxy;
 pub use failure::not_admitted;

@@ -1,5 +1,6 @@
 //! What every exchange of one core works with, and what it goes by.
 
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use super::fields::Via;
@@ -24,8 +25,8 @@ pub struct Settings {
     pub in_flight: usize,
     /// This process's member of `CDN-Loop`.
     pub loop_member: String,
-    /// How a client that names no host finds each listener.
-    pub listen_authorities: Vec<String>,
+    /// Where each listener is; `None` for a Unix socket.
+    pub listeners: Vec<Option<SocketAddr>>,
 }
 
 pub(super) struct Shared {

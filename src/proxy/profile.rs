@@ -1,4 +1,5 @@
-//! One upstream with the credentials for it, and what selects it.
+//! One upstream with the credentials for it, and what selects it. How a client finds it here is told by
+//! `ways`.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
@@ -6,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use super::guard::Admitted;
-use super::location::{Way, strip_path_prefix};
+use super::location::{names_origin, strip_path_prefix};
 use crate::metrics::Shard;
 use crate::oauth::Tokens;
 use crate::transport::tls::TlsError;
@@ -31,8 +32,8 @@ pub struct Profile {
     pub name: Arc<str>,
     /// What selects it.
     pub select: Select,
-    /// How a client reaches its own listener, where it has one.
-    pub authority: Option<String>,
+    /// Where its own listener is, for people, where it has one.
+    pub address: Option<String>,
     /// As whom its requests go.
     pub tokens: Tokens,
     /// Where they go.
@@ -106,7 +107,8 @@ impl Upstream {
         }
     }
 
-    fn base(&self) -> Option<Arc<Base>> {
+    /// Where the next request goes, as far as that is known.
+    pub(super) fn base(&self) -> Option<Arc<Base>> {
         match self {
             Self::Fixed(base, _) => Some(base.clone()),
             Self::Discovered { found, .. } => found.borrow().clone(),
@@ -131,7 +133,18 @@ pub(super) fn select<'p, 'a>(
     });
     // Of equals the first: `max_by_key` would take the last.
     let (place, profile, _) = fitting.rev().max_by_key(|(_, _, weight)| *weight)?;
-    Some((place, profile, profile.select.path(&admitted.path)))
+    // To an upstream that the client names itself, its path is the upstream's own.
+    let path =
+        if admitted.upstream.is_some() { admitted.path.clone() } else { profile.select.path(&admitted.path) };
+    Some((place, profile, path))
+}
+
+impl Profile {
+    /// True where an authority, in https or not, is that of its upstream.
+    pub(super) fn is_at(&self, secure: bool, authority: &[u8]) -> bool {
+        let base = self.upstream.base();
+        base.is_some_and(|base| names_origin(secure, authority, (base.secure, &base.host, base.port)))
+    }
 }
 
 impl Select {
@@ -147,9 +160,7 @@ impl Select {
         }
         if let Some(secure) = admitted.upstream {
             // Absolute form with an upstream's own origin says which one is meant.
-            let base = profile.upstream.base()?;
-            let way = way_to(profile, &base, admitted.authority.unwrap_or_default());
-            return way.is(secure, admitted.authority?).then_some((true, true, usize::MAX));
+            return profile.is_at(secure, admitted.authority?).then_some((true, true, usize::MAX));
         }
         if let Some(host) = &self.host {
             let (own, _) = super::target::split_authority(admitted.authority?)?;
@@ -157,6 +168,12 @@ impl Select {
         }
         strip_path_prefix(&admitted.path, &self.path_prefix)?;
         Some((self.listener.is_some(), self.host.is_some(), self.path_prefix.len()))
+    }
+
+    /// True where requests by this listener that name this host are for its profile.
+    pub(super) fn is_by_host(&self, listener: usize, host: &[u8]) -> bool {
+        self.listener.unwrap_or(0) == listener
+            && self.host.as_ref().is_some_and(|own| own.as_bytes().eq_ignore_ascii_case(host))
     }
 
     fn path<'a>(&self, path: &Cow<'a, [u8]>) -> Cow<'a, [u8]> {
@@ -174,10 +191,10 @@ impl Select {
     }
 
     /// In words, for the hint to a request that fits no profile.
-    pub(super) fn describe(&self, authority: Option<&str>) -> String {
+    pub(super) fn describe(&self, address: Option<&str>) -> String {
         let mut words = Vec::new();
-        if let Some(authority) = authority {
-            words.push(format!("the address {authority}"));
+        if let Some(address) = address {
+            words.push(format!("the address {address}"));
         }
         if let Some(host) = &self.host {
             words.push(format!("Host {host}"));
@@ -186,43 +203,5 @@ impl Select {
             words.push(format!("a path below {}", String::from_utf8_lossy(&self.path_prefix)));
         }
         if words.is_empty() { "anything else".to_owned() } else { words.join(" with ") }
-    }
-}
-
-/// The ways to all upstreams that are known, the request's own first.
-pub(super) fn ways<'a>(
-    profiles: &'a [Profile],
-    bases: &'a [(usize, Arc<Base>)],
-    authority: &'a [u8],
-) -> Vec<Way<'a>> {
-    bases.iter().filter_map(|(index, base)| Some(way_to(profiles.get(*index)?, base, authority))).collect()
-}
-
-/// What is known of where profiles go, that of `own` first and as it was for its request.
-pub(super) fn bases(profiles: &[Profile], own: usize, base: &Arc<Base>) -> Vec<(usize, Arc<Base>)> {
-    let others = profiles
-        .iter()
-        .enumerate()
-        .filter(|(place, _)| *place != own)
-        .filter_map(|(place, profile)| Some((place, profile.upstream.base()?)));
-    std::iter::once((own, base.clone())).chain(others).collect()
-}
-
-fn way_to<'a>(profile: &'a Profile, base: &'a Base, client: &'a [u8]) -> Way<'a> {
-    let authority = match (&profile.authority, &profile.select.host) {
-        (Some(authority), _) => Cow::Borrowed(authority.as_bytes()),
-        (None, Some(host)) => {
-            let port = super::target::split_authority(client).and_then(|(_, port)| port);
-            Cow::Owned(port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")).into_bytes())
-        }
-        (None, None) => Cow::Borrowed(client),
-    };
-    Way {
-        secure: base.secure,
-        host: &base.host,
-        port: base.port,
-        prefix: &base.prefix,
-        authority,
-        local_prefix: if profile.select.strips_prefix { &profile.select.path_prefix } else { b"" },
     }
 }

@@ -10,7 +10,8 @@ use super::lead::Lead;
 use super::parts::Shared;
 use super::problem::Problem;
 use super::replay::Replay;
-use super::{guard, links, location, profile};
+use super::ways::{self, Arrival};
+use super::{guard, links, location};
 use crate::clock::Now;
 use crate::http1::Tunnel;
 use crate::log;
@@ -24,6 +25,8 @@ pub(super) struct Visit {
     /// When, by one reading of the clocks that serves the token as well.
     pub(super) began: Now,
     pub(super) listener: usize,
+    /// The client named an upstream's own origin.
+    pub(super) names_upstream: bool,
     pub(super) shard: Arc<Shard>,
     shared: Arc<Shared>,
     method: Method,
@@ -34,7 +37,8 @@ impl Visit {
     pub(super) fn begin(shared: Arc<Shared>, listener: usize, method: Method) -> Self {
         let first = shared.profiles.first().map(|profile| profile.shard.clone()).unwrap_or_default();
         first.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { began: shared.clock.now(), listener, shard: first, shared, method }
+        let began = shared.clock.now();
+        Self { began, listener, names_upstream: false, shard: first, shared, method }
     }
 
     /// From now on counted by `shard`.
@@ -72,6 +76,8 @@ pub(super) struct Passing<C> {
     pub(super) replay: Replay<C>,
     /// What was held back to look into it.
     pub(super) lead: Option<Lead>,
+    /// Its length is not told: there is no content, and with content that might become another.
+    pub(super) hides_length: bool,
     /// Where the request went: the profile's place, and its upstream at that time.
     pub(super) profile: usize,
     pub(super) base: Arc<Base>,
@@ -192,25 +198,21 @@ impl<C: Content> Passing<C> {
     fn fields(&self, request: &RequestHead, origin: Option<&[u8]>, visit: &Visit, sink: &mut impl FieldSink) {
         let head = self.answer.head();
         let settings = &visit.shared.settings;
-        let authority = visit.authority(request);
         // Found out once, and only where a field asks for it.
         let bases = OnceCell::new();
-        let ways = || {
+        let known = || {
             let profiles = &visit.shared.profiles;
-            profile::ways(
-                profiles,
-                bases.get_or_init(|| profile::bases(profiles, self.profile, &self.base)),
-                authority,
-            )
+            let bases = bases.get_or_init(|| ways::bases(profiles, self.profile, &self.base));
+            ways::ways(profiles, bases, &visit.arrival(request))
         };
         let framing = self.framing();
-        let same_length = self.lead.as_ref().is_none_or(|lead| !lead.whole);
+        let same_length = framing == self.answer.framing();
         let addressed = Addressed {
-            ways: &ways,
+            ways: &known,
             host: &self.base.host,
             origin,
             via: settings.via,
-            drop_length: framing == Framing::Open || !same_length,
+            drop_length: framing == Framing::Open || !same_length || self.hides_length,
         };
         fields::incoming(head, &addressed, sink);
         // HTTP/2 may end an answer with its head and leave the length unsaid.
@@ -232,9 +234,9 @@ impl<C: Content> Passing<C> {
     }
 
     fn framing(&self) -> Framing {
-        match &self.lead {
-            Some(lead) if lead.whole => Framing::Length(lead.bytes.len() as u64),
-            Some(_) | None => self.answer.framing(),
+        match (&self.lead, self.answer.framing()) {
+            (Some(lead), Framing::Length(_)) if lead.whole => Framing::Length(lead.bytes.len() as u64),
+            (_, framing) => framing,
         }
     }
 
@@ -242,8 +244,8 @@ impl<C: Content> Passing<C> {
     fn rewrite_links(&mut self, request: &RequestHead, visit: &Visit) {
         let Some(lead) = self.lead.as_mut().filter(|lead| lead.whole) else { return };
         let profiles = &visit.shared.profiles;
-        let bases = profile::bases(profiles, self.profile, &self.base);
-        let ways = profile::ways(profiles, &bases, visit.authority(request));
+        let bases = ways::bases(profiles, self.profile, &self.base);
+        let ways = ways::ways(profiles, &bases, &visit.arrival(request));
         if let Some(json) = links::rewrite(&lead.bytes, |address| location::local(address, &ways)) {
             lead.bytes = json;
         }
@@ -285,12 +287,13 @@ impl<C: Content> Passing<C> {
 }
 
 impl Visit {
-    /// The authority that the client used, or the one by which it would find us.
-    fn authority<'a>(&'a self, request: &'a RequestHead) -> &'a [u8] {
-        guard::authority_of(request).unwrap_or_else(|| {
-            let own = self.shared.settings.listen_authorities.get(self.listener);
-            own.map(String::as_bytes).unwrap_or_default()
-        })
+    fn arrival<'a>(&'a self, request: &'a RequestHead) -> Arrival<'a> {
+        Arrival {
+            listener: self.listener,
+            listeners: &self.shared.settings.listeners,
+            named: guard::authority_of(request),
+            names_upstream: self.names_upstream,
+        }
     }
 }
 

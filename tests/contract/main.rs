@@ -12,5 +12,6 @@ mod configuration;
 mod ending;
 mod forwarding;
 mod guard;
+mod profiles;
 mod support;
 mod tokens;

@@ -13,6 +13,13 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("CXONE_REGION", "upstream.region", "global"),
     ("CXONE_BASE_URL", "upstream.base_url", "from the region"),
     ("CXONE_CA_FILE", "upstream.ca_file", "platform roots"),
+    ("CXONE_DISCOVER", "upstream.discover", "false"),
+    (
+        "CXONE_DISCOVERY_URL",
+        "upstream.discovery_url",
+        "https://cxone.niceincontact.com/.well-known/cxone-configuration",
+    ),
+    ("CXONE_PROXY_DISCOVER_INTERVAL", "upstream.discover_interval", "5m"),
     ("CXONE_PROXY_CONNECT_TIMEOUT", "upstream.connect_timeout", "10s"),
     ("CXONE_PROXY_RESPONSE_TIMEOUT", "upstream.response_timeout", "off"),
     ("CXONE_GRANT", "oauth.grant", "client_credentials"),

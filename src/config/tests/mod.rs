@@ -1,9 +1,12 @@
 //! The whole of loading: real files, a made-up environment, flags.
 
 mod contract;
+mod discovery;
 mod faults;
 mod grants;
 mod layers;
+mod profile_faults;
+mod profiles;
 
 use std::{ffi::OsString, path::PathBuf};
 

@@ -8,6 +8,7 @@ mod renewing;
 mod replaying;
 mod streams;
 mod unauthorized;
+mod unavailable;
 
 use std::time::Duration;
 
