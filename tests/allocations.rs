@@ -13,15 +13,15 @@ mod loopback;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread;
 
+use cxone_proxy::app::settings;
 use cxone_proxy::clock::Clock;
-use cxone_proxy::config::{Config, Scheme};
+use cxone_proxy::config::Config;
 use cxone_proxy::metrics::Shards;
-use cxone_proxy::proxy::{self, Profile, Proxy, Select, Upstream, fields, guard, retry};
+use cxone_proxy::proxy::{Profile, Proxy, Select, Upstream};
 use cxone_proxy::server::{self, Bound};
-use cxone_proxy::transport::{self, Base, Transport, tls};
 use tokio::sync::oneshot;
 
 use loopback::client::{Client, GET};
@@ -90,7 +90,7 @@ fn cost(base_url: &str, ca_file: Option<&Path>, request: Vec<u8>) -> Cost {
     let Bound::Tcp(address) = listener.bound else { panic!("a port was asked for") };
     let shards = Shards::new(1);
     let (_drainer, drain) = server::drain();
-    let worker = server::workers(listener, &shards, limits(&config), &drain).pop().unwrap();
+    let worker = server::workers(listener, &shards, settings::limits(&config), &drain).pop().unwrap();
     let proxy = runtime.block_on(proxy(&config, address, &shards));
     let sweeping = proxy.clone();
     let mut serving = pin!(worker.run(proxy, move || sweeping.sweep()));
@@ -134,63 +134,17 @@ fn each(total: u64) -> f64 {
 async fn proxy(config: &Config, listen: SocketAddr, shards: &Shards) -> Proxy {
     let clock = Clock::System;
     let tokens = tokens::at_hand(&clock).await.unwrap();
-    let settings = transport_settings(config);
-    let base = settings.base.clone();
+    let base = settings::base(&config.upstream.base_url);
+    let connect = settings::connect(&config.upstream, &config.forward_proxy).unwrap();
     let profile = Profile {
         name: "default".into(),
         select: Select::default(),
-        authority: None,
+        address: None,
         tokens,
-        upstream: Upstream::Fixed(base, Transport::new(settings).unwrap()),
+        upstream: Upstream::Fixed(base.clone(), connect(base).unwrap()),
         rewrites_links: false,
         shard: shards.iter().next().unwrap().clone(),
     };
-    Proxy::new(proxy_settings(config, listen), vec![profile], clock, shards.clone()).unwrap()
-}
-
-fn limits(config: &Config) -> server::Limits {
-    server::Limits {
-        header_size: config.limits.header_size,
-        header_timeout: config.limits.header_timeout,
-        idle_timeout: config.limits.idle_timeout,
-    }
-}
-
-fn transport_settings(config: &Config) -> transport::Settings {
-    let base_url = &config.upstream.base_url;
-    transport::Settings {
-        base: Arc::new(Base {
-            secure: base_url.scheme == Scheme::Https,
-            host: base_url.bare_host(),
-            port: base_url.port,
-            authority: base_url.authority(),
-            prefix: Vec::new(),
-        }),
-        connect_timeout: config.upstream.connect_timeout,
-        response_timeout: config.upstream.response_timeout,
-        tls: tls::client_config(config.upstream.ca_file.as_deref()).unwrap(),
-        forward_proxy: None,
-    }
-}
-
-fn proxy_settings(config: &Config, listen: SocketAddr) -> proxy::Settings {
-    let base_url = &config.upstream.base_url;
-    let (secure, host, port) = (base_url.scheme == Scheme::Https, base_url.bare_host(), base_url.port);
-    proxy::Settings {
-        guard: guard::Settings {
-            hosts: guard::AllowedHosts::Names(Vec::new()),
-            origins: Vec::new(),
-            listen: vec![listen.ip()],
-            upstreams: vec![(secure, host, port)],
-        },
-        via: fields::Via::Response,
-        rules: retry::Rules {
-            rate_limit_retries: config.retry.rate_limit_retries,
-            max_wait: config.retry.max_wait,
-        },
-        replay_buffer: config.retry.replay_buffer,
-        in_flight: config.limits.in_flight,
-        loop_member: format!("{}-0123456789abcdef", fields::PSEUDONYM),
-        listen_authorities: vec![listen.to_string()],
-    }
+    let settings = settings::proxy(config, &[Bound::Tcp(listen)]);
+    Proxy::new(settings, vec![profile], clock, shards.clone()).unwrap()
 }

@@ -132,7 +132,8 @@ pub(super) fn select(selector: &Selector, listener: Option<usize>) -> Select {
     }
 }
 
-pub(super) fn proxy(config: &Config, bound: &[Bound]) -> proxy::Settings {
+/// What the proxy goes by, with a member of `CDN-Loop` of this process's own.
+pub fn proxy(config: &Config, bound: &[Bound]) -> proxy::Settings {
     proxy::Settings {
         guard: guard(config, bound),
         via: match config.via {
@@ -171,7 +172,8 @@ pub(super) fn guard(config: &Config, bound: &[Bound]) -> guard::Settings {
     }
 }
 
-pub(super) fn limits(config: &Config) -> server::Limits {
+/// How patient the server is.
+pub fn limits(config: &Config) -> server::Limits {
     server::Limits {
         header_size: config.limits.header_size,
         header_timeout: config.limits.header_timeout,
