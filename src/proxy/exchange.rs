@@ -77,7 +77,7 @@ impl Proxy {
         Reply::problem(Problem::new(kind, detail), &RequestHead::default(), visit)
     }
 
-    /// Looks after the pool of connections; see [`Transport::sweep`].
+    /// Looks after the pool of connections; see [`crate::transport::Transport::sweep`].
     pub fn sweep(&self) {
         for profile in &self.shared.profiles {
             profile.upstream.sweep();

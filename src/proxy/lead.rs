@@ -46,7 +46,7 @@ impl Lead {
         }
     }
 
-    /// Reads the content up to the limit.
+    /// Reads the content up to the limit. The answer itself notices a client that leaves meanwhile.
     pub(super) async fn gather<C: Content>(
         mut answer: Answer,
         content: &mut C,
@@ -65,8 +65,7 @@ impl Lead {
                         break;
                     }
                     Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure::refused(&failure))),
-                    // Nothing is written meanwhile that would fail.
-                    Poll::Pending => return content.poll_gone(cx).map(|()| Err(Refused::Gone)),
+                    Poll::Pending => return Poll::Pending,
                 }
             }
             Poll::Ready(Ok(()))
