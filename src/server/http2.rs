@@ -5,11 +5,10 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
@@ -18,9 +17,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep_until};
 
 use super::drain::{Drain, Phase};
+use super::embed::answer;
 use super::io::Whole;
-use super::{Limits, Reply, Service};
-use crate::message::{Content, ContentError, Fields, Framing, Next, RequestHead, Version};
+use super::{Limits, Service};
 
 /// What one client may have open at once. Enough for a gateway's fan-in; each stream is cheap.
 const STREAMS: u32 = 1000;
@@ -30,8 +29,6 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 /// followed by a PING, so that its last requests are not lost). One that says nothing at all must not
 /// hold a drain up; one that does may still be reading.
 const LAST_WORD: Duration = Duration::from_secs(1);
-/// Pieces of a reply's content.
-const PIECE: usize = 16 * 1024;
 
 /// Serves a connection to its end: the client's, the idle time-out's, or the drain's. `since`: when it
 /// was accepted.
@@ -41,7 +38,10 @@ pub(super) async fn serve<S: Service>(io: Whole, service: S, limits: Limits, dra
     let counting = activity.clone();
     let answer = service_fn(move |request: Request<Incoming>| {
         let (service, stream) = (service.clone(), Stream::open(counting.clone()));
-        async move { Ok::<_, Infallible>(answer(service, request, stream).await) }
+        async move {
+            let response = answer(service, request).await;
+            Ok::<_, Infallible>(response.map(|body| Counted { body, _stream: stream }))
+        }
     });
     let header_size = u32::try_from(limits.header_size).unwrap_or(u32::MAX);
     let connection = Builder::new(TokioExecutor::new())
@@ -108,138 +108,28 @@ impl Drop for Stream {
     }
 }
 
-async fn answer<S: Service>(
-    service: S,
-    request: Request<Incoming>,
-    stream: Stream,
-) -> Response<ReplyBody<S::Reply<StreamContent>>> {
-    let (parts, incoming) = request.into_parts();
-    let mut head = RequestHead {
-        method: parts.method,
-        target: parts
-            .uri
-            .path_and_query()
-            .map_or_else(|| b"*".to_vec(), |target| target.as_str().as_bytes().to_vec()),
-        authority: parts.uri.authority().map(|authority| authority.as_str().as_bytes().to_vec()),
-        version: Version::Http2,
-        ..RequestHead::default()
-    };
-    head.fields.extend_from_map(&parts.headers);
-    let reply = service.exchange(&head, StreamContent::new(incoming)).await;
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(reply.status()).unwrap_or(StatusCode::BAD_GATEWAY);
-    reply.fields(&head, response.headers_mut());
-    response.map(|()| ReplyBody { reply, ended: false, _stream: stream })
-}
-
-/// A request's content as HTTP/2 brings it.
-struct StreamContent {
-    incoming: Incoming,
-    framing: Framing,
-    data: Bytes,
-    ended: bool,
-    trailers: Option<Fields>,
-}
-
-impl StreamContent {
-    fn new(incoming: Incoming) -> Self {
-        let framing = match (incoming.is_end_stream(), incoming.size_hint().exact()) {
-            (true, _) => Framing::None,
-            (false, Some(length)) => Framing::Length(length),
-            (false, None) => Framing::Open,
-        };
-        Self { incoming, framing, data: Bytes::new(), ended: false, trailers: None }
-    }
-}
-
-impl Content for StreamContent {
-    fn framing(&self) -> Framing {
-        self.framing
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, ContentError>> {
-        while self.data.is_empty() && !self.ended {
-            match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
-                None => self.ended = true,
-                Some(Err(error)) => return Poll::Ready(Err(ContentError::Gone(Some(Box::new(error))))),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.data = data,
-                    Err(frame) => {
-                        if let Ok(map) = frame.into_trailers() {
-                            let mut trailers = Fields::default();
-                            trailers.extend_from_map(&map);
-                            self.trailers = Some(trailers);
-                        }
-                    }
-                },
-            }
-        }
-        Poll::Ready(Ok(if self.data.is_empty() { Next::End } else { Next::Bytes }))
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.data
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.data.advance(count.min(self.data.len()));
-    }
-
-    fn trailers(&self) -> Option<&Fields> {
-        self.trailers.as_ref()
-    }
-
-    /// hyper drops the exchange when the stream is reset.
-    fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
-}
-
-/// A reply as hyper takes it.
-struct ReplyBody<R> {
-    reply: R,
-    ended: bool,
+/// A reply's content that keeps its stream counted as open.
+struct Counted<B> {
+    body: B,
     _stream: Stream,
 }
 
-impl<R: Reply + Unpin> Body for ReplyBody<R> {
-    type Data = Bytes;
-    type Error = ContentError;
+impl<B: Body + Unpin> Body for Counted<B> {
+    type Data = B::Data;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ContentError>>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        match ready!(self.reply.poll_next(cx)) {
-            Ok(Next::Bytes) => {
-                let bytes = self.reply.bytes();
-                let piece = Bytes::copy_from_slice(bytes.get(..PIECE).unwrap_or(bytes));
-                self.reply.consume(piece.len());
-                Poll::Ready(Some(Ok(Frame::data(piece))))
-            }
-            Ok(Next::End) => {
-                self.ended = true;
-                let mut trailers = HeaderMap::new();
-                for (name, value) in self.reply.trailers().into_iter().flat_map(Fields::iter) {
-                    crate::message::FieldSink::line(&mut trailers, name, value);
-                }
-                Poll::Ready((!trailers.is_empty()).then(|| Ok(Frame::trailers(trailers))))
-            }
-            Err(error) => {
-                self.ended = true;
-                Poll::Ready(Some(Err(error)))
-            }
-        }
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended || matches!(self.reply.framing(), Framing::None | Framing::Length(0))
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
+        self.body.size_hint()
     }
 }

@@ -6,6 +6,7 @@
 mod connection;
 mod content;
 mod drain;
+mod embed;
 mod http2;
 mod io;
 mod listen;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use content::ClientContent;
 pub use drain::{Drain, Drainer, Phase, drain};
+pub use embed::{BodyContent, Embeddable, Embedded, ReplyBody};
 pub use listen::{Bound, Listen, ListenError, Listener, bind};
 pub use worker::{Worker, workers};
 
