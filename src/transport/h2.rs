@@ -33,6 +33,7 @@ pub(super) struct Http2Connection {
 }
 
 struct State {
+    /// It takes new streams, as far as is known.
     open: AtomicBool,
     streams: AtomicUsize,
     served: AtomicUsize,
@@ -132,7 +133,7 @@ impl Http2Exchange {
         };
         let head = outgoing_head(request, settings)
             .map_err(|error| Failure::before_sending(FailureKind::Malformed, Some(Box::new(error))))?;
-        let mut send = connection.send.ready().await.map_err(|error| exchange.unsent(error))?;
+        let mut send = connection.send.ready().await.map_err(|error| exchange.turned_away(error))?;
         let no_content = matches!(framing, Framing::None | Framing::Length(0));
         let (response, stream) =
             send.send_request(head, no_content).map_err(|error| exchange.unsent(error))?;
@@ -291,6 +292,13 @@ impl Http2Exchange {
             None if self.ended => Framing::Length(0),
             None => Framing::Open,
         }
+    }
+
+    /// The connection takes no new streams: it has died, the peer said so while older streams go on
+    /// (RFC 9113 section 6.8), or their numbers are used up. Nobody shall try it again.
+    fn turned_away(&self, error: h2::Error) -> Failure {
+        self.state.open.store(false, Ordering::Relaxed);
+        Failure::on_the_way(FailureKind::Closed, Delivered::Nothing, self.reused, Some(Box::new(error)))
     }
 
     /// No stream was opened, so nothing of the request has left.
