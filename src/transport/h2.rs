@@ -35,6 +35,7 @@ pub(super) struct Http2Connection {
 struct State {
     /// It takes new streams, as far as is known.
     open: AtomicBool,
+    made: Instant,
     streams: AtomicUsize,
     served: AtomicUsize,
     quiet_since: Mutex<Instant>,
@@ -43,6 +44,11 @@ struct State {
 impl Http2Connection {
     pub(super) fn is_open(&self) -> bool {
         self.state.open.load(Ordering::Relaxed)
+    }
+
+    /// True where it was made at `since` or later.
+    pub(super) fn is_younger_than(&self, since: Instant) -> bool {
+        self.state.made >= since
     }
 
     /// True where the peer's limit allows one more stream.
@@ -72,6 +78,7 @@ pub(super) async fn handshake(io: UpstreamIo) -> Result<Http2Connection, Failure
         .map_err(|error| Failure::before_sending(kind_of(&error), Some(Box::new(error))))?;
     let state = Arc::new(State {
         open: AtomicBool::new(true),
+        made: Instant::now(),
         streams: AtomicUsize::new(0),
         served: AtomicUsize::new(0),
         quiet_since: Mutex::new(Instant::now()),
