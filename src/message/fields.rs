@@ -26,7 +26,8 @@ impl FieldSink for Vec<u8> {
 impl FieldSink for HeaderMap {
     fn line(&mut self, name: &[u8], value: &[u8]) {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-            self.append(name, value);
+            // A map has room for some ten thousands of names; what is beyond is left out as well.
+            let _ = self.try_append(name, value);
         }
     }
 }
@@ -225,6 +226,15 @@ mod tests {
         fields.extend_from_map(&map);
         let lines: Vec<_> = fields.iter().collect();
         assert_eq!(lines, [(&b"Cookie"[..], &b"a=1; b=2"[..]), (&b"X-Request-Id"[..], &b"7"[..])]);
+    }
+
+    #[test]
+    fn more_names_than_a_map_takes_are_survived() {
+        let mut map = HeaderMap::new();
+        for number in 0..40_000 {
+            map.line(format!("x{number}").as_bytes(), b"1");
+        }
+        assert!(map.len() > 20_000);
     }
 
     #[test]

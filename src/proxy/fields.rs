@@ -119,7 +119,7 @@ pub fn outgoing(head: &RequestHead, additions: &Additions<'_>, to: Version, sink
             Known::ContentLength if length_written => {}
             Known::ContentLength => {
                 length_written = true;
-                sink.line(name, value);
+                sink.line(name, one_length(value));
             }
             Known::Expect
             | Known::Location
@@ -144,6 +144,17 @@ pub fn outgoing(head: &RequestHead, additions: &Additions<'_>, to: Version, sink
     sink.line(b"CDN-Loop", additions.loop_member);
     if additions.via == Via::Both {
         sink.line(b"Via", via(head.version));
+    }
+}
+
+/// A length that a line repeats, once: not everybody further on reads `5, 5` alike, so it must not
+/// pass (RFC 9110 section 8.6). Where the members differ there is no content, and the line is told
+/// as it is.
+fn one_length(value: &[u8]) -> &[u8] {
+    let mut members = list_members(value);
+    match members.next() {
+        Some(first) if members.all(|member| member == first) => first,
+        Some(_) | None => value,
     }
 }
 
@@ -200,7 +211,7 @@ pub fn incoming(head: &ResponseHead, addressed: &Addressed<'_>, sink: &mut impl 
             Known::ContentLength if length_written || addressed.drop_length => {}
             Known::ContentLength => {
                 length_written = true;
-                sink.line(name, value);
+                sink.line(name, one_length(value));
             }
             Known::AllowOrigin if addressed.origin.is_some() => {}
             _ if nominated.names(name) => {}
@@ -352,6 +363,16 @@ mod tests {
     fn framing_cannot_be_nominated_away() {
         let lines = [("Connection", "content-length"), ("Content-Length", "5"), ("content-length", "5")];
         assert_eq!(sent(&lines), format!("Content-Length: 5\r\n{ADDED}"));
+    }
+
+    #[test]
+    fn a_length_that_one_line_repeats_is_told_once() {
+        assert_eq!(sent(&[("Content-Length", "5, 5 ,5")]), format!("Content-Length: 5\r\n{ADDED}"));
+        let mut head = ResponseHead::default();
+        head.fields.line(b"Content-Length", b"7,7");
+        let mut out = Vec::new();
+        incoming(&head, &addressed(&Vec::new), &mut out);
+        assert!(out.starts_with(b"Content-Length: 7\r\n"));
     }
 
     /// A name in a list of the wrong length would never be found.

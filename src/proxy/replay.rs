@@ -19,13 +19,14 @@ pub struct Replay<C> {
     /// How much of what is kept this attempt has sent.
     at: usize,
     overflown: bool,
+    ended: bool,
     trailers: Option<Fields>,
 }
 
 impl<C: Content> Replay<C> {
     /// Content of which at most `limit` bytes are kept. Allocates nothing until there are some.
     pub fn new(content: C, limit: usize) -> Self {
-        Self { content, kept: Vec::new(), limit, at: 0, overflown: false, trailers: None }
+        Self { content, kept: Vec::new(), limit, at: 0, overflown: false, ended: false, trailers: None }
     }
 
     /// True where all that was sent is still at hand.
@@ -33,9 +34,11 @@ impl<C: Content> Replay<C> {
         !self.overflown
     }
 
-    /// True where nothing of it has been sent yet.
+    /// True where nothing of it has been sent yet, although there is some: nobody can have acted on
+    /// a request whose content is still to come.
     pub fn is_unbegun(&self) -> bool {
-        self.kept.is_empty() && !self.overflown
+        let none = matches!(self.framing(), Framing::None | Framing::Length(0));
+        !none && !self.ended && self.kept.is_empty() && !self.overflown
     }
 
     /// Starts the content over for another attempt. To be called only where it is replayable.
@@ -59,6 +62,7 @@ impl<C: Content> Content for Replay<C> {
             return Poll::Ready(Ok(Next::Bytes));
         }
         let next = ready!(self.content.poll_next(cx))?;
+        self.ended |= next == Next::End;
         if next == Next::End && self.trailers.is_none() {
             self.trailers = self.content.trailers().and_then(passing_trailers);
         }

@@ -36,7 +36,7 @@ pub struct Facts {
     pub replayable: bool,
     /// Its method is idempotent (RFC 9110 section 9.2.2).
     pub idempotent: bool,
-    /// Nothing of its content was sent.
+    /// It has content, and nothing of that was sent.
     pub unbegun: bool,
 }
 

@@ -311,11 +311,14 @@ impl<S: Service> Connection<S> {
         }
         let mut left = LINGER_BYTES;
         let listen = std::future::poll_fn(|cx| {
-            while left > 0 && ready!(reader.poll_more(read, cx, 64 * 1024)).is_ok() {
+            // What has been read already goes first: a full buffer would take no more.
+            loop {
                 left = left.saturating_sub(reader.buffer.len());
                 reader.buffer.consume(reader.buffer.len());
+                if left == 0 || ready!(reader.poll_more(read, cx, 64 * 1024)).is_err() {
+                    return Poll::Ready(());
+                }
             }
-            Poll::Ready(())
         });
         let _ = tokio::time::timeout(LINGER, listen).await;
     }

@@ -33,7 +33,9 @@ pub(super) struct Http2Connection {
 }
 
 struct State {
+    /// It takes new streams, as far as is known.
     open: AtomicBool,
+    made: Instant,
     streams: AtomicUsize,
     served: AtomicUsize,
     quiet_since: Mutex<Instant>,
@@ -42,6 +44,11 @@ struct State {
 impl Http2Connection {
     pub(super) fn is_open(&self) -> bool {
         self.state.open.load(Ordering::Relaxed)
+    }
+
+    /// True where it was made at `since` or later.
+    pub(super) fn is_younger_than(&self, since: Instant) -> bool {
+        self.state.made >= since
     }
 
     /// True where the peer's limit allows one more stream.
@@ -71,6 +78,7 @@ pub(super) async fn handshake(io: UpstreamIo) -> Result<Http2Connection, Failure
         .map_err(|error| Failure::before_sending(kind_of(&error), Some(Box::new(error))))?;
     let state = Arc::new(State {
         open: AtomicBool::new(true),
+        made: Instant::now(),
         streams: AtomicUsize::new(0),
         served: AtomicUsize::new(0),
         quiet_since: Mutex::new(Instant::now()),
@@ -132,7 +140,7 @@ impl Http2Exchange {
         };
         let head = outgoing_head(request, settings)
             .map_err(|error| Failure::before_sending(FailureKind::Malformed, Some(Box::new(error))))?;
-        let mut send = connection.send.ready().await.map_err(|error| exchange.unsent(error))?;
+        let mut send = connection.send.ready().await.map_err(|error| exchange.turned_away(error))?;
         let no_content = matches!(framing, Framing::None | Framing::Length(0));
         let (response, stream) =
             send.send_request(head, no_content).map_err(|error| exchange.unsent(error))?;
@@ -291,6 +299,13 @@ impl Http2Exchange {
             None if self.ended => Framing::Length(0),
             None => Framing::Open,
         }
+    }
+
+    /// The connection takes no new streams: it has died, the peer said so while older streams go on
+    /// (RFC 9113 section 6.8), or their numbers are used up. Nobody shall try it again.
+    fn turned_away(&self, error: h2::Error) -> Failure {
+        self.state.open.store(false, Ordering::Relaxed);
+        Failure::on_the_way(FailureKind::Closed, Delivered::Nothing, self.reused, Some(Box::new(error)))
     }
 
     /// No stream was opened, so nothing of the request has left.

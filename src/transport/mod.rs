@@ -184,15 +184,18 @@ impl Transport {
             if let Some(connection) = self.shared.pool.take_http1() {
                 return Ok(Dialed::Http1(connection));
             }
-            if !only_http1 && let Some(connection) = self.shared.pool.share_http2() {
+            if !only_http1 && let Some(connection) = self.shared.pool.share_http2(None) {
                 return Ok(Dialed::Http2(connection));
             }
         }
-        let dial = self.dial(only_http1, reuse);
+        // The wait for other requests' dials counts: behind an upstream that does not answer they
+        // would queue up, each for a time-out longer than the one before.
+        let dial = timeout(self.shared.settings.connect_timeout, self.dial(only_http1, reuse));
         let mut dial = std::pin::pin!(dial);
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = dial.as_mut().poll(cx) {
-                return Poll::Ready(outcome);
+                let too_late = |_| Err(Failure::before_sending(FailureKind::ConnectTimeout, None));
+                return Poll::Ready(outcome.unwrap_or_else(too_late));
             }
             content.poll_gone(cx).map(|()| Err(Failure::client_gone()))
         })
@@ -206,26 +209,21 @@ impl Transport {
         if only_http1 || !self.shared.settings.base.secure || pool.speaks_http1() {
             return self.dial_now(only_http1).await;
         }
+        // One that was made since is new enough for whoever may not have an old one.
+        let since = (reuse == Reuse::Forbidden).then(Instant::now);
         let turn = pool.first_dial().await;
         if pool.speaks_http1() {
             drop(turn);
             return self.dial_now(false).await;
         }
-        if reuse == Reuse::Allowed
-            && let Some(connection) = pool.share_http2()
-        {
+        if let Some(connection) = pool.share_http2(since) {
             return Ok(Dialed::Http2(connection));
         }
         self.dial_now(false).await
     }
 
     async fn dial_now(&self, only_http1: bool) -> Result<Dialed, Failure> {
-        let dial = self.shared.dialer.dial(only_http1);
-        let dialed = match timeout(self.shared.settings.connect_timeout, dial).await {
-            Ok(outcome) => outcome?,
-            Err(_) => return Err(Failure::before_sending(FailureKind::ConnectTimeout, None)),
-        };
-        Ok(match dialed {
+        Ok(match self.shared.dialer.dial(only_http1).await? {
             dial::Fresh::Http1(connection) => {
                 if !only_http1 {
                     self.shared.pool.learn_http1();

@@ -43,11 +43,14 @@ impl Pool {
         lock(&self.http1).push(connection);
     }
 
-    /// A connection with room for one more stream.
-    pub(super) fn share_http2(&self) -> Option<Http2Connection> {
+    /// A connection with room for one more stream; where it matters, one that was made `since` then.
+    pub(super) fn share_http2(&self, since: Option<Instant>) -> Option<Http2Connection> {
         let mut connections = lock(&self.http2);
         connections.retain(Http2Connection::is_open);
-        connections.iter().find(|connection| connection.has_room()).cloned()
+        let fits = |connection: &&Http2Connection| {
+            connection.has_room() && since.is_none_or(|since| connection.is_younger_than(since))
+        };
+        connections.iter().find(fits).cloned()
     }
 
     pub(super) fn add_http2(&self, connection: Http2Connection) -> Http2Connection {

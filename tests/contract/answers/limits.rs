@@ -1,5 +1,9 @@
 //! Too large, too much.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use super::{problem, reached};
 use crate::support::{Stage, Wire, get, request};
 
@@ -21,6 +25,19 @@ async fn a_header_section_that_is_too_large_is_431() {
     assert_eq!(reached(&stage), [""; 0]);
     let fits = format!("X-Large: {}\r\n", "x".repeat(7000));
     assert_eq!(stage.ask(request("GET", "/api/v2/users/me", &fits, "")).await.status(), 200);
+}
+
+/// What has been read of it fills the program's buffer, and the client is still sending.
+#[tokio::test]
+async fn a_431_does_not_reset_the_connection_under_a_client_that_is_still_sending() {
+    let stage = Stage::new().await;
+    let mut client = stage.wire().await;
+    client.send(format!("GET / HTTP/1.1\r\nX-Large: {}", "x".repeat(70_000))).await;
+    sleep(Duration::from_millis(300)).await;
+    client.send("x".repeat(10_000)).await;
+    client.send("\r\n\r\n").await;
+    assert_eq!(client.reply().await.unwrap().status(), 431);
+    assert!(client.rest().await.is_empty() && !client.was_reset);
 }
 
 #[tokio::test]

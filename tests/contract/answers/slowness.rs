@@ -17,6 +17,32 @@ async fn impatient() -> Stage {
     Stage::launched(|launch| launch.flag("header-timeout", "1s")).await
 }
 
+/// Somebody listens, takes every connection, and never says a word of TLS.
+#[tokio::test]
+async fn requests_that_cannot_connect_do_not_wait_for_each_other() {
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("https://localhost:{}", mute.local_addr().unwrap().port());
+    let stage = Stage::launched(|launch| {
+        let token_url = format!("{}/api/v2/oauth/token", launch.value("CXONE_BASE_URL").unwrap().display());
+        launch
+            .variable("CXONE_TOKEN_URL", token_url)
+            .variable("CXONE_BASE_URL", base_url)
+            .flag("connect-timeout", "1s")
+    })
+    .await;
+    // One client connection, so that one core of the program serves it all.
+    let http2 = stage.http2().await;
+    let begun = Instant::now();
+    let mut answers = Vec::new();
+    for _ in 0..8 {
+        answers.push(http2.begin(http2.request("GET", "/api/v2/users/me"), true).await.0);
+    }
+    for answer in answers {
+        assert_eq!(answer.await.unwrap().status(), 504);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn a_slow_header_section_is_408_or_the_connections_end() {
     let stage = impatient().await;

@@ -13,6 +13,7 @@ use rustls::pki_types::PrivateKeyDer;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -29,6 +30,7 @@ pub(crate) struct Http2Upstream {
 pub(crate) struct Http2Far {
     arrived: mpsc::Receiver<Exchange>,
     going: Arc<Notify>,
+    driving: AbortHandle,
 }
 
 /// A request, and where its answer goes.
@@ -84,8 +86,8 @@ impl Http2Upstream {
         let stream = soon("TLS", self.acceptor.accept(stream)).await.unwrap();
         let (arriving, arrived) = mpsc::channel(100);
         let going = Arc::new(Notify::new());
-        tokio::spawn(drive(stream, arriving, going.clone()));
-        Http2Far { arrived, going }
+        let driving = tokio::spawn(drive(stream, arriving, going.clone())).abort_handle();
+        Http2Far { arrived, going, driving }
     }
 }
 
@@ -111,5 +113,10 @@ impl Http2Far {
     /// Says that no more streams are taken, and lets the open ones finish (RFC 9113 section 6.8).
     pub(crate) fn go_away(&self) {
         self.going.notify_one();
+    }
+
+    /// Closes the connection in the middle of its streams.
+    pub(crate) fn break_off(&self) {
+        self.driving.abort();
     }
 }

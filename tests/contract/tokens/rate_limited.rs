@@ -79,6 +79,25 @@ async fn a_wait_that_would_break_max_wait_is_not_begun() {
     assert_eq!(attempts(&stage.region).len(), 1);
 }
 
+/// What the upstream did before it said so is not known, once it has the whole request.
+#[tokio::test]
+async fn a_post_that_was_delivered_whole_is_not_sent_again_after_503() {
+    let stage = Stage::new().await;
+    let canned = Canned::new(503).field("Retry-After", "0");
+    stage.region.script(Script::of([Fault::new(Action::Status(canned)).at(Endpoint::Api)]));
+    let empty_chunks =
+        "POST /api/v2/echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    for posted in [
+        "POST /api/v2/echo HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "POST /api/v2/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+        empty_chunks,
+    ] {
+        let before = attempts(&stage.region).len();
+        assert_eq!(stage.ask(posted).await.status(), 503);
+        assert_eq!(attempts(&stage.region).len(), before + 1, "{posted:?}");
+    }
+}
+
 #[tokio::test]
 async fn max_wait_counts_all_waits_of_a_request_together() {
     let stage = always(&[("Retry-After", "1")], |launch| launch.flag("max-wait", "1500ms")).await;

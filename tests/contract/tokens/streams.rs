@@ -36,6 +36,58 @@ async fn a_connection_that_goes_away_finishes_its_streams_and_takes_no_more() {
     assert_eq!(whole(soon("the slow answer", slow).await.unwrap()).await.unwrap().body, b"slow");
 }
 
+/// The old connection is open for as long as its streams; each request must not find that out anew.
+#[tokio::test]
+async fn a_connection_that_goes_away_is_replaced_by_one_and_not_by_one_for_each_request() {
+    let upstream = Http2Upstream::start().await;
+    let stage = upstream.stage().await;
+    let http2 = stage.http2().await;
+    let (slow, _) = http2.begin(http2.request("GET", "/slow"), true).await;
+    let mut far = upstream.accept().await;
+    let held = far.request().await;
+    far.go_away();
+    sleep(Duration::from_millis(100)).await;
+    let mut next = None;
+    for number in 0..3 {
+        let target = format!("/next/{number}");
+        let (answer, _) = http2.begin(http2.request("GET", &target), true).await;
+        let next = match &mut next {
+            None => next.insert(upstream.accept().await),
+            Some(next) => next,
+        };
+        next.request().await.answer("next");
+        assert_eq!(whole(soon("the answer", answer).await.unwrap()).await.unwrap().body, b"next");
+    }
+    held.answer("slow");
+    assert_eq!(whole(soon("the slow answer", slow).await.unwrap()).await.unwrap().body, b"slow");
+}
+
+/// Requests whose shared connection dies need one new connection, not one each.
+#[tokio::test]
+async fn streams_that_lose_their_connection_share_the_next_one() {
+    let upstream = Http2Upstream::start().await;
+    let stage = upstream.stage().await;
+    let http2 = stage.http2().await;
+    let (first, _) = http2.begin(http2.request("GET", "/first"), true).await;
+    let mut far = upstream.accept().await;
+    far.request().await.answer("first");
+    assert_eq!(whole(soon("the answer", first).await.unwrap()).await.unwrap().body, b"first");
+    let mut answers = Vec::new();
+    let mut lost = Vec::new();
+    for _ in 0..20 {
+        answers.push(http2.begin(http2.request("GET", "/lost"), true).await.0);
+        lost.push(far.request().await);
+    }
+    far.break_off();
+    let mut next = upstream.accept().await;
+    for _ in 0..20 {
+        next.request().await.answer("found");
+    }
+    for answer in answers {
+        assert_eq!(whole(soon("an answer", answer).await.unwrap()).await.unwrap().body, b"found");
+    }
+}
+
 #[tokio::test]
 async fn a_refused_stream_was_not_processed_and_even_a_post_is_sent_again() {
     let upstream = Http2Upstream::start().await;
