@@ -253,6 +253,9 @@ impl<C: Content> Passing<C> {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, ContentError>> {
         if self.lead.as_ref().is_some_and(|lead| !lead.rest().is_empty()) {
+            // The request is sent on all the same: its client may read only when it has sent all.
+            // How the answer goes on, or fails, is asked again after the lead.
+            let _ = self.answer.poll_next(cx, &mut self.replay);
             return Poll::Ready(Ok(Next::Bytes));
         }
         match ready!(self.answer.poll_next(cx, &mut self.replay)) {

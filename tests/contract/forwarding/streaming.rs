@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use cxone_proxy::simulator::{Action, Canned, Endpoint, Fault, Outcome, Rest, Script};
+use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Stage, Upstream, eventually, get, request};
+use crate::support::{Stage, Upstream, Wire, eventually, get, request};
 
 const UPLOAD: &str = "POST /up HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
 
@@ -53,6 +54,42 @@ async fn each_piece_of_a_request_is_passed_on_before_the_next_one_is_sent() {
     assert_eq!(far.chunk().await.unwrap(), b"");
     far.send("0\r\n\r\n").await;
     assert_eq!(client.chunk().await.unwrap(), b"");
+}
+
+/// The beginning of JSON is held back to look for links, and its client takes nothing of it yet.
+#[tokio::test]
+async fn an_upload_goes_on_while_the_beginning_of_its_answer_cannot_be_delivered() {
+    let files = tempfile::TempDir::new().unwrap();
+    let path = files.path().join("proxy.toml");
+    std::fs::write(&path, "[[profile]]\nname = \"api\"\nrewrite_json_links = true\n").unwrap();
+    let upstream = Upstream::start().await;
+    // A Unix socket holds less than the beginning; TCP over loopback might take all of it.
+    let socket = files.path().join("proxy.sock");
+    let listen = format!("unix:{}", socket.display());
+    let _stage = upstream.stage(|launch| launch.flag("config", &path).flag("listen", listen)).await;
+    let mut client = Wire::over(UnixStream::connect(&socket).await.unwrap());
+    client.send(UPLOAD).await;
+    let mut far = upstream.accept().await;
+    far.head().await.unwrap();
+    far.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    far.send_chunk("1".repeat(1_200_000)).await;
+    let taking = tokio::spawn(async move {
+        let mut count = 0;
+        loop {
+            match far.chunk().await.unwrap().len() {
+                0 => break,
+                taken => count += taken,
+            }
+        }
+        far.send("0\r\n\r\n").await;
+        count
+    });
+    for _ in 0..16 {
+        client.send_chunk("x".repeat(1_000_000)).await;
+    }
+    client.send("0\r\n\r\n").await;
+    assert_eq!(taking.await.unwrap(), 16_000_000);
+    assert_eq!(client.reply().await.unwrap().body.len(), 1_200_000);
 }
 
 #[tokio::test]
