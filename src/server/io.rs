@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
@@ -26,6 +27,12 @@ impl Accepted {
                 let stream = TcpStream::from_std(stream)?;
                 // Without it a reply in two pieces may wait for an acknowledgement.
                 let _ = stream.set_nodelay(true);
+                // A client that vanished without a word during a long poll or in a tunnel is found out.
+                let keepalive = socket2::TcpKeepalive::new()
+                    .with_time(Duration::from_mins(1))
+                    .with_interval(Duration::from_secs(15))
+                    .with_retries(4);
+                let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
                 let (read, write) = stream.into_split();
                 Ok((ReadHalf::Tcp(read), WriteHalf::Tcp(write)))
             }
@@ -67,7 +74,7 @@ impl WriteHalf {
     pub(super) fn reset_on_close(self) {
         if let Self::Tcp(half) = self {
             let stream: &TcpStream = half.as_ref();
-            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
             half.forget();
         }
     }
