@@ -7,6 +7,7 @@ mod fields;
 
 use std::io::{self, IsTerminal};
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// What is logged, and how.
@@ -40,15 +41,32 @@ pub enum LogError {
     Started(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Starts the process's log, once, and sends panics there as well.
-pub fn start(settings: &Settings) -> Result<(), LogError> {
+/// So many lines wait for whoever reads standard error; more are dropped. A reader that has stopped
+/// must not stop the proxy, nor fill its memory.
+const WAITING_LINES: usize = 8192;
+
+/// The running log. Dropping it writes out what waits, for a second at most.
+#[derive(Debug)]
+#[must_use = "dropping it ends the log"]
+pub struct Log {
+    _writer: WorkerGuard,
+}
+
+/// Starts the process's log, once, and sends panics there as well. Lines are written by a thread of
+/// their own.
+pub fn start(settings: &Settings) -> Result<Log, LogError> {
     let on_terminal = io::stderr().is_terminal();
     let by_place = if on_terminal { Format::Text } else { Format::Json };
     let format = settings.format.unwrap_or(by_place);
     let colour = on_terminal && !settings.no_color;
-    subscriber(&settings.filter, format, colour, io::stderr)?.try_init()?;
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(WAITING_LINES)
+        .lossy(true)
+        .thread_name("log")
+        .finish(io::stderr());
+    subscriber(&settings.filter, format, colour, writer)?.try_init()?;
     log_panics();
-    Ok(())
+    Ok(Log { _writer: guard })
 }
 
 fn subscriber<W>(

@@ -18,13 +18,11 @@ const INHERITED: [&str; 4] =
 
 /// Runs both until a signal ends them.
 pub(super) fn run(flags: &Flags, environment: &Environment) -> Ending {
-    match config::load_log(flags, environment) {
-        Ok(settings) => {
-            // A log that has been started before, by whoever embeds this, does as well.
-            let _ = log::start(&settings);
-        }
+    // A log that has been started before, by whoever embeds this, does as well.
+    let _log = match config::load_log(flags, environment) {
+        Ok(settings) => log::start(&settings),
         Err(error) => return misconfigured(&error),
-    }
+    };
     ending(on_this_thread(async {
         let mut signals = Signals::new()?;
         let region = match Region::start(Settings::default()).await {

@@ -41,7 +41,7 @@ fn cause(error: &EndpointError) -> String {
 pub(super) fn obtain(flags: &Flags, environment: &Environment) -> Result<AccessToken, NoToken> {
     let Loaded { config, warnings } = config::load(flags, environment)?;
     // A log that has been started before, by whoever embeds this, does as well.
-    let _ = log::start(&config.log);
+    let _log = log::start(&config.log);
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -15,7 +15,7 @@ pub(super) fn run(flags: &Flags, environment: &Environment) -> Ending {
         Err(error) => return misconfigured(&error),
     };
     // A log that has been started before, by whoever embeds this, does as well.
-    let _ = log::start(&config.log);
+    let _log = log::start(&config.log);
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -116,13 +116,11 @@ impl SimulateError {
 
 /// The command: a region until a signal ends it.
 pub(super) fn command(options: SimulateOptions, environment: &Environment) -> Ending {
-    match config::load_log(&options.log, environment) {
-        Ok(settings) => {
-            // A log that has been started before, by whoever embeds this, does as well.
-            let _ = log::start(&settings);
-        }
+    // A log that has been started before, by whoever embeds this, does as well.
+    let _log = match config::load_log(&options.log, environment) {
+        Ok(settings) => log::start(&settings),
         Err(error) => return misconfigured(&error),
-    }
+    };
     let serving = async {
         let mut signals = signals::Signals::new()?;
         let ended = async {

@@ -74,7 +74,7 @@ fn report(flags: &Flags, environment: &Environment, options: &Options) -> io::Re
         Err(error) => return Ok(misconfigured(&error.faults)),
     };
     // A log that has been started before, by whoever embeds this, does as well.
-    let _ = log::start(&config.log);
+    let _log = log::start(&config.log);
     for warning in warnings {
         tracing::warn!("{warning}");
     }

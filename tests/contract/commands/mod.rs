@@ -2,6 +2,7 @@
 
 mod demo;
 mod doctor;
+mod logging;
 mod results;
 mod terminal;
 

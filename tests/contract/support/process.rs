@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::process::Signal;
@@ -74,8 +75,9 @@ impl Launch {
             .spawn()
             .unwrap();
         let log = Arc::<Mutex<Vec<String>>>::default();
-        let reading = tokio::spawn(collect(child.stderr.take().unwrap(), log.clone()));
-        Process { child, log, reading }
+        let unread = Arc::<AtomicBool>::default();
+        let reading = tokio::spawn(collect(child.stderr.take().unwrap(), log.clone(), unread.clone()));
+        Process { child, log, unread, reading }
     }
 
     /// Starts the program and waits until it listens.
@@ -95,10 +97,14 @@ impl Launch {
     }
 }
 
-async fn collect(pipe: impl AsyncRead + Unpin, into: Arc<Mutex<Vec<String>>>) {
+async fn collect(pipe: impl AsyncRead + Unpin, into: Arc<Mutex<Vec<String>>>, unread: Arc<AtomicBool>) {
     let mut lines = BufReader::new(pipe).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         into.lock().unwrap().push(line);
+        if unread.load(Ordering::Relaxed) {
+            // The pipe stays open, and fills.
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -106,10 +112,16 @@ async fn collect(pipe: impl AsyncRead + Unpin, into: Arc<Mutex<Vec<String>>>) {
 pub(crate) struct Process {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    unread: Arc<AtomicBool>,
     reading: JoinHandle<()>,
 }
 
 impl Process {
+    /// From the next line on nobody reads standard error, though it stays open.
+    pub(crate) fn leave_log_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
     /// The lines of standard error so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
