@@ -218,6 +218,11 @@ impl<S: Service> Connection<S> {
                 return None;
             }
         }
+        // An empty line after the last content (RFC 9112 section 2.2) begins nothing.
+        if bytes == b"\r\n" {
+            self.reader.buffer.consume(2);
+            return None;
+        }
         match parse_request(bytes, &mut self.scanned, self.limits.header_size, &mut self.head) {
             Ok(Some(length)) => {
                 self.reader.buffer.consume(length);
@@ -246,15 +251,15 @@ impl<S: Service> Connection<S> {
         let content = ClientContent { reader, read, framing, signals: &signals, expects };
         let mut reply = {
             let mut exchange = pin!(service.exchange(head, content));
-            std::future::poll_fn(|cx| {
-                let polled = exchange.as_mut().poll(cx);
-                if polled.is_pending() && poll_continue(&signals, outbox, write, cx).is_err() {
-                    // The client is gone; the content says so on its next poll.
-                    cx.waker().wake_by_ref();
-                }
-                polled
+            std::future::poll_fn(|cx| match exchange.as_mut().poll(cx) {
+                Poll::Ready(reply) => Poll::Ready(Ok(reply)),
+                // A client that takes no leave is gone, and with it the exchange.
+                Poll::Pending => match poll_continue(&signals, outbox, write, cx) {
+                    Ok(()) => Poll::Pending,
+                    Err(error) => Poll::Ready(Err(error)),
+                },
             })
-            .await
+            .await?
         };
         if reply.is_gone() {
             return Ok(Replied::Abandoned);

@@ -43,6 +43,18 @@ async fn requests_that_cannot_connect_do_not_wait_for_each_other() {
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
+/// Old clients send one after the content of a POST (RFC 9112 section 2.2).
+#[tokio::test]
+async fn an_empty_line_after_a_request_begins_no_header_section() {
+    let stage = impatient().await;
+    let mut client = stage.wire().await;
+    for _ in 0..2 {
+        let posted = "POST /api/v2/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nhi\r\n";
+        assert_eq!(client.ask(posted).await.status(), 200);
+        assert!(client.is_quiet(Duration::from_millis(1500)).await);
+    }
+}
+
 #[tokio::test]
 async fn a_slow_header_section_is_408_or_the_connections_end() {
     let stage = impatient().await;
