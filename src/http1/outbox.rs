@@ -18,12 +18,23 @@ const KEEP: usize = 4 * 1024;
 pub struct Outbox {
     bytes: Vec<u8>,
     sent: usize,
+    has_written: bool,
 }
 
 impl Outbox {
     /// Where heads and framing are written to.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
+    }
+
+    /// Starts a message: from here on it counts whether anything of it has left.
+    pub fn begin(&mut self) {
+        self.has_written = false;
+    }
+
+    /// True where a byte has left since [`Outbox::begin`].
+    pub fn has_written(&self) -> bool {
+        self.has_written
     }
 
     /// True where everything has been handed to the operating system.
@@ -67,8 +78,9 @@ impl Outbox {
             if waiting.is_empty() {
                 self.bytes.clear();
                 self.sent = 0;
-                let count = ready!(Pin::new(&mut *io).poll_write(cx, content))?;
-                return Poll::Ready(nonzero(count));
+                let count = nonzero(ready!(Pin::new(&mut *io).poll_write(cx, content))?)?;
+                self.has_written = true;
+                return Poll::Ready(Ok(count));
             }
             let both = [IoSlice::new(waiting), IoSlice::new(content)];
             let ahead = waiting.len();
@@ -115,6 +127,7 @@ impl Outbox {
 
     fn took(&mut self, count: usize) -> io::Result<()> {
         self.sent += nonzero(count)?;
+        self.has_written = true;
         Ok(())
     }
 }
@@ -143,6 +156,39 @@ mod tests {
             let mut out = Vec::new();
             push_hex(&mut out, number);
             assert_eq!(String::from_utf8(out).unwrap(), format!("{number:x}"));
+        }
+    }
+
+    /// Takes a few bytes, then fails.
+    struct Breaking(usize);
+
+    impl AsyncWrite for Breaking {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let count = bytes.len().min(self.0);
+            self.0 -= count;
+            Poll::Ready(if count == 0 { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(count) })
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_left_before_a_failure_has_left() {
+        for (takes, due) in [(0, false), (3, true)] {
+            let mut outbox = Outbox::default();
+            outbox.begin();
+            outbox.buffer().extend_from_slice(b"POST / HTTP/1.1");
+            let mut io = Breaking(takes);
+            assert!(poll_fn(|cx| outbox.poll_flush(&mut io, cx)).await.is_err());
+            assert_eq!(outbox.has_written(), due);
         }
     }
 

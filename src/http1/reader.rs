@@ -122,6 +122,10 @@ impl Reader {
                 return Poll::Ready(Ok(Next::End));
             }
             if self.available == 0 {
+                if self.buffer.is_full(CONTENT_LIMIT) {
+                    let what = "the trailer section is too large";
+                    return Poll::Ready(Err(ContentError::Malformed(what)));
+                }
                 match ready!(self.poll_more(io, cx, CONTENT_LIMIT)) {
                     Ok(()) => {}
                     Err(ReadError::Closed) if matches!(self.body, Body::UntilClose) => {
@@ -207,4 +211,21 @@ impl Reader {
 
 fn at_most(here: usize, limit: u64) -> usize {
     usize::try_from(limit).map_or(here, |limit| here.min(limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn trailers_that_do_not_fit_are_malformed_and_their_sender_is_not_gone() {
+        let sent = [b"0\r\nX-Large: ".as_slice(), &vec![b'x'; 2 * CONTENT_LIMIT]].concat();
+        let mut io = sent.as_slice();
+        let mut reader = Reader::default();
+        reader.begin(Body::Chunked(Box::new(Chunked::new(4 * CONTENT_LIMIT))));
+        let outcome = poll_fn(|cx| reader.poll_next(&mut io, cx)).await;
+        assert!(matches!(outcome, Err(ContentError::Malformed(_))), "{outcome:?}");
+    }
 }

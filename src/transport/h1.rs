@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Outgoing;
 use super::failure::{Delivered, Failure, FailureKind};
 use super::io::UpstreamIo;
-use super::upload::Upload;
+use super::upload::{self, Upload};
 use crate::http1::{
     Body, Buffer, Chunked, HeadError, Outbox, ReadError, Reader, ResponseFraming, keeps_alive,
     parse_response, response_framing,
@@ -35,8 +35,6 @@ pub(super) struct Http1Connection {
 #[derive(Debug)]
 struct Course {
     scanned: usize,
-    /// Something of the request may have left.
-    sent: bool,
     to_head: bool,
     reusable: bool,
     framing: ResponseFraming,
@@ -44,7 +42,7 @@ struct Course {
 
 impl Course {
     fn new(to_head: bool) -> Self {
-        Self { scanned: 0, sent: false, to_head, reusable: false, framing: ResponseFraming::None }
+        Self { scanned: 0, to_head, reusable: false, framing: ResponseFraming::None }
     }
 }
 
@@ -78,6 +76,7 @@ impl Http1Connection {
     /// Puts the request's head where the first write takes it.
     pub(super) fn begin<O: Outgoing>(&mut self, request: &O, framing: Framing, authority: &str) {
         self.course = Course::new(request.method() == http::Method::HEAD);
+        self.outbox.begin();
         let out = self.outbox.buffer();
         out.extend_from_slice(request.method().as_str().as_bytes());
         out.push(b' ');
@@ -181,7 +180,7 @@ impl Http1Connection {
         kind: FailureKind,
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Failure {
-        let delivered = if self.course.sent { Delivered::Maybe } else { Delivered::Nothing };
+        let delivered = if self.outbox.has_written() { Delivered::Maybe } else { Delivered::Nothing };
         Failure::on_the_way(kind, delivered, self.used, source)
     }
 
@@ -189,13 +188,10 @@ impl Http1Connection {
         (self.io, self.reader.buffer)
     }
 
-    /// Sends on, and looks whether the client is still there once it has sent everything.
+    /// Sends on, and looks whether the client is still there.
     fn drive_client<C: Content>(&mut self, cx: &mut Context<'_>, content: &mut C) -> Result<(), Failure> {
-        match self.upload.poll(&mut self.io, &mut self.outbox, content, cx, &mut self.course.sent) {
-            Poll::Ready(Err(error)) => Err(Failure::client(error)),
-            Poll::Ready(Ok(())) if content.poll_gone(cx).is_ready() => Err(Failure::client_gone()),
-            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
-        }
+        let polled = self.upload.poll(&mut self.io, &mut self.outbox, content, cx);
+        upload::settle(polled.map_err(Failure::client), content, cx)
     }
 
     fn begin_answer(&mut self) -> Result<(), Failure> {

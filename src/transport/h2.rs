@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use h2::client::{Builder, ResponseFuture, SendRequest};
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Uri};
-use tokio::time::Instant;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::failure::{Delivered, Failure, FailureKind};
-use super::io::UpstreamIo;
-use super::{Outgoing, Settings};
+use super::{Outgoing, Settings, upload};
 use crate::message::{Content, FieldSink, Fields, Framing, Next, ResponseHead, Version};
 
 /// Room for the largest common responses without a stall for credit.
@@ -24,6 +24,10 @@ const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 const HEAD_LIMIT: u32 = 256 * 1024;
 /// What one stream may have waiting to be written.
 const SEND_BUFFER: usize = 256 * 1024;
+/// How often the peer is asked whether it is there, and how long it may take to say so. Many requests
+/// hang on one connection, and one that has died without a word would keep them all.
+const PING_EVERY: Duration = Duration::from_secs(15);
+const PING_PATIENCE: Duration = Duration::from_secs(15);
 
 /// A handle to a shared connection.
 #[derive(Clone)]
@@ -66,8 +70,11 @@ impl Http2Connection {
 /// Starts HTTP/2 on a new connection. Its task ends with the connection: when the last handle and
 /// stream are gone, when the peer closes, or with the core's runtime.
 #[allow(clippy::disallowed_methods, reason = "the task ends when the last handle and stream are gone")]
-pub(super) async fn handshake(io: UpstreamIo) -> Result<Http2Connection, Failure> {
-    let (send, connection) = Builder::new()
+pub(super) async fn handshake<IO>(io: IO) -> Result<Http2Connection, Failure>
+where
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (send, mut connection) = Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEAD_LIMIT)
@@ -84,13 +91,32 @@ pub(super) async fn handshake(io: UpstreamIo) -> Result<Http2Connection, Failure
         quiet_since: Mutex::new(Instant::now()),
     });
     let ending = state.clone();
+    let pings = connection.ping_pong();
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "HTTP/2 connection to the upstream ended");
+        // Whichever ends first ends the other: a connection without an answer is dropped, and with it
+        // its streams.
+        tokio::select! {
+            ended = connection => if let Err(error) = ended {
+                tracing::debug!(%error, "HTTP/2 connection to the upstream ended");
+            },
+            () = silence(pings, &ending) => tracing::warn!("HTTP/2 connection to the upstream is dead: it answers no ping"),
         }
         ending.open.store(false, Ordering::Relaxed);
     });
     Ok(Http2Connection { send, state })
+}
+
+/// Ends when the peer has not answered a ping in time. Asks only while streams wait for something.
+async fn silence(pings: Option<PingPong>, state: &State) {
+    let Some(mut pings) = pings else { return std::future::pending().await };
+    loop {
+        sleep(PING_EVERY).await;
+        if state.streams.load(Ordering::Relaxed) > 0
+            && timeout(PING_PATIENCE, pings.ping(Ping::opaque())).await.is_err()
+        {
+            return;
+        }
+    }
 }
 
 /// True where HTTP/2's `:path` holds the target exactly as it is.
@@ -281,11 +307,8 @@ impl Http2Exchange {
     }
 
     fn drive_client<C: Content>(&mut self, cx: &mut Context<'_>, content: &mut C) -> Result<(), Failure> {
-        match self.poll_upload(cx, content) {
-            Poll::Ready(Err(failure)) => Err(failure),
-            Poll::Ready(Ok(())) if content.poll_gone(cx).is_ready() => Err(Failure::client_gone()),
-            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
-        }
+        let polled = self.poll_upload(cx, content);
+        upload::settle(polled, content, cx)
     }
 
     fn answer_framing(&self) -> Framing {
@@ -355,3 +378,6 @@ fn kind_of(error: &h2::Error) -> FailureKind {
         FailureKind::Malformed
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,11 +226,14 @@ impl Transport {
         Ok(match self.shared.dialer.dial(only_http1).await? {
             dial::Fresh::Http1(connection) => {
                 if !only_http1 {
-                    self.shared.pool.learn_http1();
+                    self.shared.pool.learn(true);
                 }
                 Dialed::Http1(connection)
             }
-            dial::Fresh::Http2(io) => Dialed::Http2(self.shared.pool.add_http2(h2::handshake(io).await?)),
+            dial::Fresh::Http2(io) => {
+                self.shared.pool.learn(false);
+                Dialed::Http2(self.shared.pool.add_http2(h2::handshake(io).await?))
+            }
         })
     }
 }

@@ -58,9 +58,9 @@ impl Pool {
         connection
     }
 
-    /// The origin chose HTTP/1.1 where HTTP/2 was offered, or lately did.
-    pub(super) fn learn_http1(&self) {
-        self.http1_only.store(true, Ordering::Relaxed);
+    /// What the origin chose, the last time that HTTP/2 was offered to it.
+    pub(super) fn learn(&self, http1: bool) {
+        self.http1_only.store(http1, Ordering::Relaxed);
     }
 
     pub(super) fn speaks_http1(&self) -> bool {
