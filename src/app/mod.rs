@@ -4,30 +4,29 @@
 //! serves the admin pages, so that neither waits behind the other.
 
 mod admin;
+mod blueprint;
 mod service;
 pub mod settings;
 
 use std::io;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select_all};
 use thiserror::Error;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
-use tracing::Instrument;
 
-use crate::admin::{Admin, Pages, ProfilePages, Whereabouts};
+use self::blueprint::{blueprints, keep_all, pages};
+use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::{self, Config};
-use crate::discovery::{self, Discoverer, DiscoveryError};
-use crate::metrics::{Shards, TokenCounters};
-use crate::oauth::{self, EndpointError, Tokens};
-use crate::proxy::{Connect, Profile, Proxy, Select, Upstream};
+use crate::config::Config;
+use crate::discovery::DiscoveryError;
+use crate::metrics::Shards;
+use crate::oauth::EndpointError;
+use crate::proxy::Proxy;
 use crate::server::{self, Bound, Drain, Drainer, ListenError, Listener, Phase, Worker};
-use crate::transport::Base;
 use crate::transport::tls::TlsError;
 
 /// What is cut off may take so long to let go.
@@ -83,31 +82,6 @@ pub struct Running {
     admin_task: Option<JoinHandle<()>>,
     keepers: JoinSet<()>,
     shards: Shards,
-}
-
-/// A profile before there is one of it for each core.
-struct Blueprint {
-    name: Arc<str>,
-    select: Select,
-    address: Option<String>,
-    tokens: Tokens,
-    place: Place,
-    connect: Connect,
-    rewrites_links: bool,
-    shards: Shards,
-}
-
-/// Where a profile's requests go.
-#[derive(Clone)]
-enum Place {
-    Fixed(Arc<Base>),
-    Discovered(watch::Receiver<Option<Arc<Base>>>),
-}
-
-/// What can be had of one set of credentials.
-struct Kept {
-    tokens: Tokens,
-    counters: Arc<TokenCounters>,
 }
 
 /// Starts everything: listeners first, so that a taken address is told before anything else
@@ -189,137 +163,6 @@ fn bind_all(config: &Config) -> Result<Vec<(Option<usize>, Listener)>, StartErro
     shared.chain(own).map(|(place, listen)| Ok((place, server::bind(&settings::listen(listen))?))).collect()
 }
 
-/// One keeper for each set of credentials; the places are those of the profiles.
-fn keep_all(
-    config: &Config,
-    clock: &Clock,
-    drain: &Drain,
-    keepers: &mut JoinSet<()>,
-) -> Result<Vec<Arc<Kept>>, StartError> {
-    let mut kept: Vec<Arc<Kept>> = Vec::new();
-    for profile in &config.profiles {
-        if let Some(shared) = kept.get(profile.credentials) {
-            kept.push(shared.clone());
-            continue;
-        }
-        let counters = Arc::new(TokenCounters::default());
-        let (tokens, keeper) = oauth::keeper(
-            settings::token(&profile.oauth, &profile.upstream, &config.forward_proxy)?,
-            settings::grant(&profile.oauth),
-            clock.clone(),
-            counters.clone(),
-        )?;
-        let stop = drain.clone();
-        let span = if is_named(config) {
-            tracing::info_span!("keeper", profile = profile.name)
-        } else {
-            tracing::Span::none()
-        };
-        keepers.spawn(async move { keeper.run(stop.reached(Phase::Draining)).await }.instrument(span));
-        kept.push(Arc::new(Kept { tokens, counters }));
-    }
-    Ok(kept)
-}
-
-fn blueprints(
-    config: &Config,
-    listeners: &[(Option<usize>, Listener)],
-    kept: &[Arc<Kept>],
-    tasks: &mut JoinSet<()>,
-    cores: usize,
-) -> Result<Vec<Blueprint>, StartError> {
-    let made = config.profiles.iter().zip(kept).enumerate().map(|(index, (profile, kept))| {
-        let own = listeners.iter().position(|(owner, _)| *owner == Some(index));
-        let bound = own.and_then(|own| listeners.get(own)).map(|(_, listener)| &listener.bound);
-        Ok(Blueprint {
-            name: profile.name.as_str().into(),
-            select: settings::select(&profile.select, own),
-            address: bound.map(ToString::to_string),
-            tokens: kept.tokens.clone(),
-            place: place(profile, kept, config, tasks)?,
-            connect: settings::connect(&profile.upstream, &config.forward_proxy)?,
-            rewrites_links: profile.rewrite_json_links,
-            shards: Shards::new(cores),
-        })
-    });
-    made.collect()
-}
-
-/// Where a profile's requests go; where that is to be found out, the task that does so starts here.
-fn place(
-    profile: &config::Profile,
-    kept: &Kept,
-    config: &Config,
-    tasks: &mut JoinSet<()>,
-) -> Result<Place, StartError> {
-    let Some(discovery) = settings::discovery(&profile.upstream, &config.forward_proxy)? else {
-        return Ok(Place::Fixed(settings::base(&profile.upstream.base_url)));
-    };
-    let discoverer = Discoverer::new(discovery)?;
-    let (publish, found) = watch::channel(None);
-    let tokens = kept.tokens.clone();
-    let span = tracing::info_span!("discovery", profile = profile.name);
-    let keep = discovery::keep(discoverer, tokens, Clock::System, settings::base_of, publish);
-    tasks.spawn(keep.instrument(span));
-    Ok(Place::Discovered(found))
-}
-
-impl Blueprint {
-    /// What is shown of where its requests go, at the moment of asking.
-    fn whereabouts(&self) -> Whereabouts {
-        let place = self.place.clone();
-        Arc::new(move || match &place {
-            Place::Fixed(base) => Some(base.to_string()),
-            Place::Discovered(found) => found.borrow().as_ref().map(ToString::to_string),
-        })
-    }
-
-    /// The profile for one core.
-    fn on(&self, core: usize) -> Result<Profile, StartError> {
-        Ok(Profile {
-            name: self.name.clone(),
-            select: self.select.clone(),
-            address: self.address.clone(),
-            tokens: self.tokens.clone(),
-            upstream: match &self.place {
-                Place::Fixed(base) => Upstream::Fixed(base.clone(), (self.connect)(base.clone())?),
-                Place::Discovered(found) => Upstream::Discovered {
-                    found: found.clone(),
-                    connect: self.connect.clone(),
-                    made: Mutex::default(),
-                },
-            },
-            rewrites_links: self.rewrites_links,
-            shard: self.shards.iter().nth(core).cloned().unwrap_or_default(),
-        })
-    }
-}
-
-/// True where profiles were configured, so that telling them apart means something.
-fn is_named(config: &Config) -> bool {
-    config.profiles.len() > 1 || config.profiles.iter().any(|profile| profile.name != "default")
-}
-
-fn pages(config: &Config, blueprints: &[Blueprint], kept: &[Arc<Kept>], clock: Clock, drain: Drain) -> Pages {
-    let profiles = config.profiles.iter().zip(blueprints).zip(kept).enumerate();
-    let profiles = profiles.map(|(place, ((profile, blueprint), kept))| ProfilePages {
-        name: profile.name.clone(),
-        shards: blueprint.shards.clone(),
-        token_counters: (profile.credentials == place).then(|| kept.counters.clone()),
-        tokens: kept.tokens.clone(),
-        base_url: blueprint.whereabouts(),
-        token_url: profile.oauth.token_endpoint(),
-    });
-    Pages {
-        profiles: profiles.collect(),
-        named: is_named(config),
-        started: clock.now(),
-        clock,
-        drain,
-        version: env!("CARGO_PKG_VERSION"),
-    }
-}
-
 /// The admin pages are served on the calling thread: they are few, and no client waits behind them.
 #[allow(clippy::disallowed_methods, reason = "its end is awaited by `Running::drain`")]
 fn spawn_admin(
@@ -360,32 +203,26 @@ fn spawn_core(workers: Vec<(usize, Worker)>, proxy: Proxy) -> Result<oneshot::Re
 }
 
 impl Running {
-    /// Resolves when the proxy can no longer do its work. Cancel safe.
-    pub async fn failed(&mut self) {
-        let _ = self.keepers.join_next().await;
+    /// Resolves when the proxy can no longer do its work, with what has ended that should not have.
+    /// Cancel safe.
+    pub async fn failed(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.keepers.join_next() => "a task that keeps a token or finds an upstream",
+            _ = select_all(&mut self.workers) => "a thread that serves clients",
+        }
     }
 
     /// Stops accepting, lets open exchanges finish within `limit`, then cuts off what is left. The
     /// admin pages stay up until the end.
     pub async fn drain(self, limit: Duration) -> Ended {
         self.drainer.advance(Phase::Draining);
-        let mut workers = self.workers;
-        let all = async {
-            for worker in &mut workers {
-                let _ = worker.await;
-            }
-        };
-        let ended = if timeout(limit, all).await.is_ok() {
+        let mut all = join_all(self.workers);
+        let ended = if timeout(limit, &mut all).await.is_ok() {
             Ended::Clean
         } else {
             let left = self.shards.connections();
             self.drainer.advance(Phase::Cut);
-            let cut = async {
-                for worker in &mut workers {
-                    let _ = worker.await;
-                }
-            };
-            let _ = timeout(AFTER_CUT, cut).await;
+            let _ = timeout(AFTER_CUT, all).await;
             Ended::CutOff(left)
         };
         self.admin_drainer.advance(Phase::Draining);

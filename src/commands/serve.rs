@@ -50,8 +50,8 @@ pub(super) fn not_started(error: &StartError) -> Ending {
 pub(super) async fn until_ended(mut running: Running, signals: &mut Signals, config: &Config) -> Ending {
     tokio::select! {
         signal = signals.next() => tracing::info!(signal, "draining"),
-        () = running.failed() => {
-            complain("the task that keeps the token has ended; this is a fault of the program");
+        what = running.failed() => {
+            complain(&format!("{what} has ended; this is a fault of the program, see the log"));
             return Ending::Failed;
         }
     }

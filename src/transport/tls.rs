@@ -6,7 +6,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use rustls::{
@@ -63,10 +63,10 @@ pub enum TlsError {
 /// A client's side of TLS 1.2 and 1.3 that trusts the platform's roots and those of `ca_file`, without
 /// ALPN and without a client certificate.
 ///
-/// Reads files, so it belongs before the first exchange. A platform without roots is no error, since
+/// Reads files, the platform's once for the process, so it belongs before the first exchange. A platform without roots is no error, since
 /// `ca_file` may be all that is needed; the log says so.
 pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
-    let mut roots = platform_roots();
+    let mut roots = PLATFORM_ROOTS.clone();
     if let Some(path) = ca_file {
         add_bundle(&mut roots, path)?;
     }
@@ -78,6 +78,9 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
         .map_err(TlsError::Versions)?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
+
+/// Read when they are first needed: every profile asks for them several times.
+static PLATFORM_ROOTS: LazyLock<RootCertStore> = LazyLock::new(platform_roots);
 
 fn platform_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
