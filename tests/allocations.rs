@@ -10,22 +10,18 @@
 #[path = "../benches/loopback/mod.rs"]
 mod loopback;
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::mpsc;
 use std::thread;
 
 use cxone_proxy::app::settings;
-use cxone_proxy::clock::Clock;
-use cxone_proxy::config::Config;
 use cxone_proxy::metrics::Shards;
-use cxone_proxy::proxy::{Profile, Proxy, Select, Upstream};
 use cxone_proxy::server::{self, Bound};
 use tokio::sync::oneshot;
 
 use loopback::client::{Client, GET};
-use loopback::{http1, proxied, tokens};
+use loopback::{http1, proxied};
 
 const WARM_UP: usize = 200;
 const EXCHANGES: usize = 1000;
@@ -91,7 +87,7 @@ fn cost(base_url: &str, ca_file: Option<&Path>, request: Vec<u8>) -> Cost {
     let shards = Shards::new(1);
     let (_drainer, drain) = server::drain();
     let worker = server::workers(listener, &shards, settings::limits(&config), &drain).pop().unwrap();
-    let proxy = runtime.block_on(proxy(&config, address, &shards));
+    let proxy = runtime.block_on(proxied::assembled(&config, &Bound::Tcp(address), &shards)).unwrap();
     let sweeping = proxy.clone();
     let mut serving = pin!(worker.run(proxy, move || sweeping.sweep()));
     let (warm, mut is_warm) = oneshot::channel();
@@ -129,22 +125,4 @@ fn cost(base_url: &str, ca_file: Option<&Path>, request: Vec<u8>) -> Cost {
 #[allow(clippy::cast_precision_loss, reason = "counts of a short run")]
 fn each(total: u64) -> f64 {
     total as f64 / EXCHANGES as f64
-}
-
-async fn proxy(config: &Config, listen: SocketAddr, shards: &Shards) -> Proxy {
-    let clock = Clock::System;
-    let tokens = tokens::at_hand(&clock).await.unwrap();
-    let base = settings::base(&config.upstream.base_url);
-    let connect = settings::connect(&config.upstream, &config.forward_proxy).unwrap();
-    let profile = Profile {
-        name: "default".into(),
-        select: Select::default(),
-        address: None,
-        tokens,
-        upstream: Upstream::Fixed(base.clone(), connect(base).unwrap()),
-        rewrites_links: false,
-        shard: shards.iter().next().unwrap().clone(),
-    };
-    let settings = settings::proxy(config, &[Bound::Tcp(listen)]);
-    Proxy::new(settings, vec![profile], clock, shards.clone()).unwrap()
 }

@@ -9,16 +9,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use cxone_proxy::app::settings;
-use cxone_proxy::clock::Clock;
 use cxone_proxy::metrics::Shards;
-use cxone_proxy::proxy::{Profile, Proxy, Select, Upstream};
+use cxone_proxy::proxy::Proxy;
 use cxone_proxy::server::{Bound, Embedded};
 use http::Request;
 use http_body::{Body, Frame};
 use tower::Service as _;
 
-use loopback::{http1, proxied, tokens};
+use loopback::{http1, proxied};
 
 /// A body that is there at once.
 struct Whole(Option<Bytes>);
@@ -37,21 +35,8 @@ impl Body for Whole {
 
 async fn proxy(base_url: &str) -> Embedded<Proxy> {
     let config = proxied::configuration(base_url, None).unwrap();
-    let clock = Clock::System;
-    let shards = Shards::new(1);
-    let base = settings::base(&config.upstream.base_url);
-    let connect = settings::connect(&config.upstream, &config.forward_proxy).unwrap();
-    let profile = Profile {
-        name: "default".into(),
-        select: Select::default(),
-        address: None,
-        tokens: tokens::at_hand(&clock).await.unwrap(),
-        upstream: Upstream::Fixed(base.clone(), connect(base).unwrap()),
-        rewrites_links: false,
-        shard: shards.iter().next().unwrap().clone(),
-    };
     let bound = Bound::Tcp(([127, 0, 0, 1], 80).into());
-    Embedded(Proxy::new(settings::proxy(&config, &[bound]), vec![profile], clock, shards).unwrap())
+    Embedded(proxied::assembled(&config, &bound, &Shards::new(1)).await.unwrap())
 }
 
 async fn read(mut body: impl Body<Data = Bytes> + Unpin) -> Vec<u8> {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::content::{ClientContent, Signals};
 use super::drain::Drain;
-use super::io::{ReadHalf, Whole, WriteHalf};
+use super::io::{ReadHalf, Whole, WriteHalf, readable, reset_on_close};
 use super::sending::{Ending, Streamed, poll_continue, poll_stream, write_head};
 use super::{Limits, Reply, Service, Unreadable, http2, tunnel};
 use crate::http1::{
@@ -60,7 +60,7 @@ pub(super) async fn serve<S: Service>(
     match after {
         After::Close | After::Parked => {}
         After::Linger => connection.linger().await,
-        After::Reset => connection.write.reset_on_close(),
+        After::Reset => reset_on_close(connection.write),
         After::Http2 => {
             let Connection { read, write, reader, service, .. } = connection;
             let io = Whole { read, write, first: reader.buffer, heard: Arc::default() };
@@ -199,7 +199,7 @@ impl<S: Service> Connection<S> {
         self.shed();
         let patience = if self.first { self.limits.header_timeout } else { self.limits.idle_timeout };
         tokio::select! {
-            readable = self.read.readable() => readable.is_ok(),
+            readable = readable(&self.read) => readable.is_ok(),
             // The look comes before the farewell: something may have begun to arrive.
             () = drain.settled() => true,
             () = sleep_until(self.since + patience) => false,

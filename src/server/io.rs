@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio_util::either::Either;
 
 use crate::http1::Buffer;
 
@@ -34,100 +35,37 @@ impl Accepted {
                     .with_retries(4);
                 let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
                 let (read, write) = stream.into_split();
-                Ok((ReadHalf::Tcp(read), WriteHalf::Tcp(write)))
+                Ok((Either::Left(read), Either::Left(write)))
             }
             Self::Unix(stream) => {
                 let (read, write) = UnixStream::from_std(stream)?.into_split();
-                Ok((ReadHalf::Unix(read), WriteHalf::Unix(write)))
+                Ok((Either::Right(read), Either::Right(write)))
             }
         }
     }
 }
 
 /// The reading half.
-#[derive(Debug)]
-pub(super) enum ReadHalf {
-    Tcp(tcp::OwnedReadHalf),
-    Unix(unix::OwnedReadHalf),
-}
-
-impl ReadHalf {
-    /// Waits until there may be something to read. Cancel safe.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(half) => half.readable().await,
-            Self::Unix(half) => half.readable().await,
-        }
-    }
-}
+pub(super) type ReadHalf = Either<tcp::OwnedReadHalf, unix::OwnedReadHalf>;
 
 /// The writing half.
-#[derive(Debug)]
-pub(super) enum WriteHalf {
-    Tcp(tcp::OwnedWriteHalf),
-    Unix(unix::OwnedWriteHalf),
-}
+pub(super) type WriteHalf = Either<tcp::OwnedWriteHalf, unix::OwnedWriteHalf>;
 
-impl WriteHalf {
-    /// Makes the close that follows a reset, so that content which ends with the connection does
-    /// not look complete. Takes the half, because dropping it would end the stream in good order.
-    pub(super) fn reset_on_close(self) {
-        if let Self::Tcp(half) = self {
-            let stream: &TcpStream = half.as_ref();
-            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
-            half.forget();
-        }
+/// Waits until there may be something to read. Cancel safe.
+pub(super) async fn readable(half: &ReadHalf) -> io::Result<()> {
+    match half {
+        Either::Left(half) => half.readable().await,
+        Either::Right(half) => half.readable().await,
     }
 }
 
-impl AsyncRead for ReadHalf {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(io) => Pin::new(io).poll_read(cx, into),
-            Self::Unix(io) => Pin::new(io).poll_read(cx, into),
-        }
-    }
-}
-
-impl AsyncWrite for WriteHalf {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Tcp(io) => Pin::new(io).poll_write(cx, bytes),
-            Self::Unix(io) => Pin::new(io).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match &mut *self {
-            Self::Tcp(io) => Pin::new(io).poll_write_vectored(cx, pieces),
-            Self::Unix(io) => Pin::new(io).poll_write_vectored(cx, pieces),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(io) => Pin::new(io).poll_flush(cx),
-            Self::Unix(io) => Pin::new(io).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self {
-            Self::Tcp(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Unix(io) => Pin::new(io).poll_shutdown(cx),
-        }
+/// Makes the close that follows a reset, so that content which ends with the connection does not look
+/// complete. Takes the half, because dropping it would end the stream in good order.
+pub(super) fn reset_on_close(half: WriteHalf) {
+    if let Either::Left(half) = half {
+        let stream: &TcpStream = half.as_ref();
+        let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        half.forget();
     }
 }
 

@@ -100,12 +100,12 @@ impl Dialer {
     pub(super) async fn dial(&self, only_http1: bool) -> Result<Fresh, Failure> {
         let tcp = self.connected().await?;
         let Some(tls) = &self.tls else {
-            return Ok(Fresh::Http1(Http1Connection::new(UpstreamIo::Plain(tcp))));
+            return Ok(Fresh::Http1(Http1Connection::new(UpstreamIo::Left(tcp))));
         };
         let connector = if only_http1 { &tls.only_http1 } else { &tls.any };
         let stream = connector.connect(tls.name.clone(), tcp).await.map_err(tls_failure)?;
         let chose_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let io = UpstreamIo::Tls(Box::new(stream));
+        let io = UpstreamIo::Right(Box::new(stream));
         Ok(if chose_http2 { Fresh::Http2(io) } else { Fresh::Http1(Http1Connection::new(io)) })
     }
 
