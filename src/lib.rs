@@ -22,14 +22,16 @@
 //!    connection to `server::http2`.
 //! 3. [`proxy::Proxy::exchange`] is the heart: one client request and its one answer.
 //!    [`proxy::guard`] judges who asks (may it?), [`proxy::target`] reads the request target
-//!    (where to?), [`proxy::profile`] selects the upstream, [`oauth::Tokens`] gives the token (as whom?), [`proxy::fields`] writes the head
-//!    (with what?), [`proxy::replay`] remembers the content that has been sent.
+//!    (where to?), [`proxy::profile`] selects the upstream, [`oauth::Tokens`] gives the token (as
+//!    whom?; `proxy::waits` where there is none yet), [`proxy::fields`] writes the head (with
+//!    what?), [`proxy::replay`] remembers the content that has been sent.
 //! 4. [`transport`] sends one attempt over a pooled connection or a new one, inside the task of
 //!    the connection that it serves.
 //! 5. [`proxy::retry`] decides (again?): relay, refuse, resend after a wait, or renew and resend.
 //!    Every attempt's head is written from the client's, never patched from the last attempt.
 //! 6. `proxy::reply` streams what comes back through [`proxy::fields`] to the client, or what the
-//!    proxy says itself: a row of [`proxy::problem`].
+//!    proxy says itself: a row of [`proxy::problem`]. Addresses of upstreams become local on the
+//!    way: `proxy::ways` knows the way to each, [`proxy::location`] and `proxy::links` rewrite.
 //!
 //! # The walk of a token
 //!

@@ -188,7 +188,13 @@ fn spawn_core(workers: Vec<(usize, Worker)>, proxy: Proxy) -> Result<oneshot::Re
     thread::Builder::new().name("worker".to_owned()).spawn(move || {
         let serving = workers.into_iter().map(|(listener, worker)| {
             let sweeping = proxy.clone();
-            worker.run(proxy.behind(listener), move || sweeping.sweep())
+            // The pools are the core's, whichever listener a request came in by.
+            let sweep = move || {
+                if listener == 0 {
+                    sweeping.sweep();
+                }
+            };
+            worker.run(proxy.behind(listener), sweep)
         });
         for outcome in runtime.block_on(join_all(serving)) {
             if let Err(error) = outcome {

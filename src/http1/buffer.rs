@@ -56,11 +56,6 @@ impl Buffer {
         }
     }
 
-    /// True where memory is held.
-    pub fn holds_memory(&self) -> bool {
-        !self.bytes.is_empty()
-    }
-
     /// Reads once, growing up to `limit` bytes of unused content. `Ok(0)` is the end of the stream,
     /// or a full buffer: ask [`Buffer::is_full`] first.
     ///

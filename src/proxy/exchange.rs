@@ -123,17 +123,7 @@ impl Shared {
                 idempotent: is_idempotent(&head.method),
                 unbegun: replay.is_unbegun(),
             };
-            let seen = match &outcome {
-                Ok(answer) => {
-                    profile.shard.upstream_duration.observe(began.elapsed());
-                    self.look(answer, profile, &token)
-                }
-                Err(failure) if failure.is_the_clients() => return Err(failure::refused(failure)),
-                Err(failure) => Seen::Failure {
-                    undelivered: failure.delivered == Delivered::Nothing,
-                    dead: failure.is_of_a_dead_connection(),
-                },
-            };
+            let seen = self.look(&outcome, profile, &token, began);
             let verdict = retry::decide(seen, so_far, facts, self.settings.rules, fastrand::f64());
             match (verdict, outcome) {
                 (Verdict::Relay { unreplayable }, Ok(answer)) => {
@@ -196,9 +186,23 @@ impl Shared {
         Ok(())
     }
 
-    /// What `retry` needs to know of an answer. An answer other than 401 means that the token was
-    /// accepted.
-    fn look(&self, answer: &Answer, profile: &Profile, token: &AccessToken) -> Seen {
+    /// What `retry` needs to know of an attempt that `began` then. An answer other than 401 means that
+    /// the token was accepted.
+    fn look(
+        &self,
+        outcome: &Result<Answer, Failure>,
+        profile: &Profile,
+        token: &AccessToken,
+        began: Instant,
+    ) -> Seen {
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(failure) => {
+                let undelivered = failure.delivered == Delivered::Nothing;
+                return Seen::Failure { undelivered, dead: failure.is_of_a_dead_connection() };
+            }
+        };
+        profile.shard.upstream_duration.observe(began.elapsed());
         let status = answer.head().status;
         if status != 401 {
             profile.tokens.accepted(token.generation());

@@ -143,11 +143,6 @@ impl Transport {
         self.shared.pool.sweep(now);
     }
 
-    /// How many connections wait in the pool.
-    pub fn idle(&self) -> usize {
-        self.shared.pool.idle()
-    }
-
     fn authority(&self) -> &str {
         &self.shared.settings.base.authority
     }

@@ -72,10 +72,6 @@ impl Pool {
         self.dialing.lock().await
     }
 
-    pub(super) fn idle(&self) -> usize {
-        lock(&self.http1).len()
-    }
-
     pub(super) fn sweep(&self, now: Instant) {
         lock(&self.http1).retain_mut(|connection| {
             let idle = now.saturating_duration_since(connection.idle_since);
