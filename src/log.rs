@@ -43,7 +43,7 @@ pub enum LogError {
 
 /// So many lines wait for whoever reads standard error; more are dropped. A reader that has stopped
 /// must not stop the proxy, nor fill its memory.
-const WAITING_LINES: usize = 8192;
+const WAITING_LINES: usize = 1024;
 
 /// The running log. Dropping it writes out what waits, for a second at most.
 #[derive(Debug)]
