@@ -49,10 +49,10 @@
 //!
 //! | floor | modules | may import |
 //! | --- | --- | --- |
-//! | 0 | `backoff`, `clock`, `log`, `message`, `metrics`, `secret` | nothing of ours |
+//! | 0 | `backoff`, `clock`, `drain`, `invalid`, `log`, `message`, `metrics`, `secret` | nothing of ours |
 //! | 1 | `http1` | `message` |
-//! | 2 | `config` | `log`, `secret` |
-//! | 2 | `server` | `http1`, `message`, `metrics` |
+//! | 2 | `config` | `invalid`, `log`, `secret` |
+//! | 2 | `server` | `drain`, `http1`, `message`, `metrics` |
 //! | 2 | `simulator` | `clock`, `secret` |
 //! | 2 | `transport` | `http1`, `message` |
 //! | 3 | `oauth` | `backoff`, `clock`, `metrics`, `secret` |
@@ -100,6 +100,8 @@
 // The ground.
 pub mod backoff;
 pub mod clock;
+pub mod drain;
+pub mod invalid;
 pub mod log;
 pub mod message;
 pub mod metrics;

@@ -2,14 +2,13 @@
 //!
 //! PURE: nothing is resolved or opened here.
 
+use crate::invalid::Invalid;
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
 };
-
-use super::values::Unfit;
 
 /// The longest path of a Unix socket that every platform takes (`sun_path` with its final nought).
 const LONGEST_SOCKET_PATH: usize = 103;
@@ -52,9 +51,9 @@ impl fmt::Display for Listen {
 }
 
 impl FromStr for Listen {
-    type Err = Unfit;
+    type Err = Invalid;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         if let Some(path) = text.strip_prefix("unix:") {
             return socket_path(path).map(Self::Unix);
         }
@@ -62,39 +61,39 @@ impl FromStr for Listen {
             return Ok(Self::Tcp(address));
         }
         if text.parse::<IpAddr>().is_ok() {
-            return Err(Unfit::because("has no port"));
+            return Err(Invalid::because("has no port"));
         }
         let Some((host, port)) = text.rsplit_once(':') else {
-            return Err(Unfit::because("has no port"));
+            return Err(Invalid::because("has no port"));
         };
         let all_digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         let Some(port) = all_digits.then(|| port.parse::<u16>().ok()).flatten() else {
-            return Err(Unfit::because("has no port between 0 and 65535"));
+            return Err(Invalid::because("has no port between 0 and 65535"));
         };
         if host.eq_ignore_ascii_case("localhost") {
             return Ok(Self::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
         }
-        Err(Unfit::because(
+        Err(Invalid::because(
             "does not start with an IP address (names other than `localhost` are not resolved)",
         ))
     }
 }
 
-fn socket_path(path: &str) -> Result<PathBuf, Unfit> {
+fn socket_path(path: &str) -> Result<PathBuf, Invalid> {
     if path.is_empty() {
-        return Err(Unfit::because("has no path after `unix:`"));
+        return Err(Invalid::because("has no path after `unix:`"));
     }
     if path.contains('\0') {
-        return Err(Unfit::because("has a path with a NUL in it"));
+        return Err(Invalid::because("has a path with a NUL in it"));
     }
     if path.len() > LONGEST_SOCKET_PATH {
-        return Err(Unfit(format!("has a path of more than {LONGEST_SOCKET_PATH} bytes")));
+        return Err(Invalid(format!("has a path of more than {LONGEST_SOCKET_PATH} bytes")));
     }
     Ok(PathBuf::from(path))
 }
 
 /// Reads a listener's address, or `off` as `None`.
-pub(super) fn listen_or_off(text: &str) -> Result<Option<Listen>, Unfit> {
+pub(super) fn listen_or_off(text: &str) -> Result<Option<Listen>, Invalid> {
     if text == "off" { Ok(None) } else { text.parse().map(Some) }
 }
 

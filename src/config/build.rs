@@ -3,6 +3,7 @@
 //! Here stands what no single value can know: which of two options counts, what follows from another, and
 //! what contradicts it.
 
+use crate::invalid::Invalid;
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
     options as o, profiles,
     sources::{Layers, Source},
     urls::{self, BaseUrl},
-    values::{self, AllowedHosts, Unfit},
+    values::{self, AllowedHosts},
 };
 use crate::log;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -166,13 +167,13 @@ fn discovery(judge: &mut Judge<'_>) -> Result<Option<Discovery>, Faulty> {
 }
 
 /// Checks that the bundle can be used; whoever uses it reads it again.
-fn ca_file(path: &str) -> Result<PathBuf, Unfit> {
-    let pem = fs::read(path).map_err(|error| Unfit(format!("cannot be read ({error})")))?;
+fn ca_file(path: &str) -> Result<PathBuf, Invalid> {
+    let pem = fs::read(path).map_err(|error| Invalid(format!("cannot be read ({error})")))?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(PathBuf::from(path)),
-        Ok(_) => Err(Unfit::because("holds no certificate in PEM form")),
-        Err(error) => Err(Unfit(format!("is not a PEM file ({error})"))),
+        Ok(_) => Err(Invalid::because("holds no certificate in PEM form")),
+        Err(error) => Err(Invalid(format!("is not a PEM file ({error})"))),
     }
 }
 

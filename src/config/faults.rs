@@ -2,12 +2,12 @@
 //!
 //! Each fault names the key, where it stands, what was found (never a secret) and what would be accepted.
 
+use crate::invalid::Invalid;
 use std::{fmt, io, path::PathBuf};
 
 use super::{
     options::{self, Entry, Form},
     sources::Source,
-    values::Unfit,
 };
 
 /// The configuration cannot be used: everything that is wrong with it.
@@ -44,7 +44,7 @@ pub enum Fault {
         /// The value, where it may be shown.
         found: Option<String>,
         /// Why it does not fit.
-        unfit: Unfit,
+        unfit: Invalid,
     },
     /// Nobody set what must be set.
     #[error("{0}")]
@@ -183,7 +183,7 @@ pub enum Fault {
         /// The variable.
         variable: &'static str,
         /// Why it does not fit.
-        unfit: Unfit,
+        unfit: Invalid,
         /// What would.
         accepts: &'static str,
     },

@@ -3,6 +3,7 @@
 //! PURE. Types are judged here, since only a file has them; what a value means is judged later, together
 //! with those from elsewhere.
 
+use crate::invalid::Invalid;
 use std::path::Path;
 
 use toml_edit::{Document, Item, Key, TableLike, Value};
@@ -12,7 +13,6 @@ use super::{
     options::{self, Entry, Form},
     sources::{Found, Source},
     spelling,
-    values::Unfit,
 };
 
 /// What a file says.
@@ -166,8 +166,8 @@ fn secret_of(key: &str) -> Option<(&'static Entry, &'static Entry)> {
 }
 
 /// The text that a variable would hold for the same value, or what was found and why it does not fit.
-fn text_of(entry: &Entry, item: &Item) -> Result<String, (Option<String>, Unfit)> {
-    let unfit = |found: Option<String>, reason: String| Err((found, Unfit(reason)));
+fn text_of(entry: &Entry, item: &Item) -> Result<String, (Option<String>, Invalid)> {
+    let unfit = |found: Option<String>, reason: String| Err((found, Invalid(reason)));
     let Some(value) = item.as_value() else {
         return unfit(None, "is a table".to_owned());
     };
@@ -203,16 +203,16 @@ fn text_of(entry: &Entry, item: &Item) -> Result<String, (Option<String>, Unfit)
     }
 }
 
-fn joined(array: &toml_edit::Array, separator: &str) -> Result<String, (Option<String>, Unfit)> {
+fn joined(array: &toml_edit::Array, separator: &str) -> Result<String, (Option<String>, Invalid)> {
     let mut items = Vec::with_capacity(array.len());
     for value in array {
         let Some(text) = value.as_str() else {
-            return Err((None, Unfit(format!("is an array with an item of type {}", value.type_name()))));
+            return Err((None, Invalid(format!("is an array with an item of type {}", value.type_name()))));
         };
         if text.contains(separator) {
             let reason =
                 format!("is an array with an item that contains `{separator}`: give each its own string");
-            return Err((None, Unfit(reason)));
+            return Err((None, Invalid(reason)));
         }
         items.push(text);
     }

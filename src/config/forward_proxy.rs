@@ -1,11 +1,12 @@
 //! The proxy that stands between us and the upstream, as `HTTPS_PROXY` and `NO_PROXY` name it.
 
+use crate::invalid::Invalid;
 use std::fmt;
 
 use hyper_util::client::proxy::matcher::Matcher;
 use url::{Host, Url};
 
-use super::{faults::Fault, sources::Environment, urls, values::Unfit};
+use super::{faults::Fault, sources::Environment, urls};
 
 /// Which connections go through a forward proxy.
 #[derive(Clone, Default)]
@@ -44,7 +45,7 @@ impl ForwardProxy {
             let variable = names.into_iter().find(|name| environment.value(name).is_some())?;
             let text = environment.value(variable)?.to_str();
             if text.is_none() {
-                let unfit = Unfit::because("is not valid UTF-8");
+                let unfit = Invalid::because("is not valid UTF-8");
                 faults.push(Fault::ForwardProxy { variable, unfit, accepts });
             }
             text.map(|text| (variable, text))
@@ -60,18 +61,18 @@ impl ForwardProxy {
     }
 }
 
-fn proxy_url(text: &str) -> Result<Url, Unfit> {
+fn proxy_url(text: &str) -> Result<Url, Invalid> {
     if text.contains(char::is_whitespace) {
-        return Err(Unfit::because("contains white space"));
+        return Err(Invalid::because("contains white space"));
     }
     // Without a scheme it is spoken to in the clear, as curl has it.
     let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
-    let url = url.map_err(|error| Unfit(format!("is not a URL ({error})")))?;
+    let url = url.map_err(|error| Invalid(format!("is not a URL ({error})")))?;
     if url.scheme() != "http" {
-        return Err(Unfit(format!("has the scheme `{}`, which is not spoken here", url.scheme())));
+        return Err(Invalid(format!("has the scheme `{}`, which is not spoken here", url.scheme())));
     }
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        return Err(Unfit::because("goes on after the host: a proxy has no path"));
+        return Err(Invalid::because("goes on after the host: a proxy has no path"));
     }
     Ok(url)
 }

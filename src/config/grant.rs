@@ -2,6 +2,7 @@
 //!
 //! Decides which options belong to which grant; [`super::build`] puts the result into the configuration.
 
+use crate::invalid::Invalid;
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -17,7 +18,7 @@ use super::{
     options::{self as o, Entry},
     sources::Source,
     urls::{self, BaseUrl},
-    values::{self, Unfit},
+    values,
 };
 use crate::secret::Secret;
 
@@ -121,7 +122,7 @@ fn client_auth(judge: &mut Judge<'_>, otherwise: ClientAuth) -> Result<ClientAut
         && let Some(found) = layers.of(&o::CLIENT_ID).next().filter(|found| found.text.contains(':'))
     {
         let reason = "contains a colon, where `basic_raw` would end it (`basic` and `body` carry it)";
-        return Err(judge.keep(unfit_value(found, Unfit::because(reason))));
+        return Err(judge.keep(unfit_value(found, Invalid::because(reason))));
     }
     Ok(auth)
 }
@@ -164,7 +165,7 @@ fn secret(judge: &mut Judge<'_>, trio: &Trio, chosen: &Chosen) -> Result<SecretS
 }
 
 /// What the file holds, and whether every user of the machine can read it.
-fn secret_file(path: &Path) -> Result<(Secret, bool), Unfit> {
+fn secret_file(path: &Path) -> Result<(Secret, bool), Invalid> {
     let secret = values::secret_in_file(path)?;
     let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
     Ok((secret, mode & 0o004 != 0))

@@ -3,6 +3,7 @@
 //! Every value is judged, also one that a stronger source overrides: it would fail on the day when the
 //! stronger one goes.
 
+use crate::invalid::Invalid;
 use std::time::Duration;
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
     faults::{self, Fault, Missing},
     options::{Entry, Form},
     sources::{Found, Layers},
-    values::{self, Unfit},
+    values,
 };
 
 /// All values, and everything found so far.
@@ -29,7 +30,7 @@ impl Judge<'_> {
     pub(super) fn value<T>(
         &mut self,
         entry: &'static Entry,
-        parse: impl Fn(&str) -> Result<T, Unfit>,
+        parse: impl Fn(&str) -> Result<T, Invalid>,
     ) -> Result<T, Faulty> {
         let missing = Missing { entry, instead: None, needed_by: None };
         self.optional(entry, parse)?.ok_or_else(|| self.keep(Fault::Missing(missing)))
@@ -39,7 +40,7 @@ impl Judge<'_> {
     pub(super) fn optional<T>(
         &mut self,
         entry: &'static Entry,
-        parse: impl Fn(&str) -> Result<T, Unfit>,
+        parse: impl Fn(&str) -> Result<T, Invalid>,
     ) -> Result<Option<T>, Faulty> {
         let layers = self.layers;
         let mut strongest = None;
@@ -84,7 +85,7 @@ fn shortest(entry: &Entry) -> Duration {
 }
 
 /// The fault of a value that does not fit.
-pub(super) fn unfit_value(found: &Found, unfit: Unfit) -> Fault {
+pub(super) fn unfit_value(found: &Found, unfit: Invalid) -> Fault {
     Fault::Value {
         entry: found.entry,
         origin: found.source.clone(),

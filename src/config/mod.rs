@@ -35,7 +35,7 @@ pub use self::{
     reference::markdown_rows,
     sources::{Environment, Flags, Source},
     urls::{BaseUrl, Scheme, is_loopback},
-    values::{AllowedHosts, Unfit},
+    values::AllowedHosts,
 };
 use self::{options::CONFIG_VARIABLE, sources::Layers};
 use crate::{log, secret::Secret};

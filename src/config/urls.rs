@@ -3,11 +3,10 @@
 //! PURE. The base URL never passes through a parser that normalises: its path prefix is put before
 //! request targets byte for byte.
 
+use crate::invalid::Invalid;
 use std::{fmt, str::FromStr};
 
 use url::{Host, Url};
-
-use super::values::Unfit;
 
 /// How an origin is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,48 +80,48 @@ impl fmt::Display for BaseUrl {
 }
 
 impl FromStr for BaseUrl {
-    type Err = Unfit;
+    type Err = Invalid;
 
-    fn from_str(text: &str) -> Result<Self, Unfit> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         let (scheme, rest) = scheme_and_rest(text)?;
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if authority.contains('@') {
-            return Err(Unfit::because("contains user information"));
+            return Err(Invalid::because("contains user information"));
         }
         if path.contains('#') {
-            return Err(Unfit::because("contains a fragment"));
+            return Err(Invalid::because("contains a fragment"));
         }
         if path.contains('?') {
-            return Err(Unfit::because("contains a query"));
+            return Err(Invalid::because("contains a query"));
         }
         let (host, port) = host_and_port(authority, scheme)?;
         let prefix = path.strip_suffix('/').unwrap_or(path);
         if !is_path(prefix) {
-            return Err(Unfit::because("has a path with characters that must be percent-encoded"));
+            return Err(Invalid::because("has a path with characters that must be percent-encoded"));
         }
-        let host = Host::parse(host).map_err(|_| Unfit::because("has no valid host"))?;
+        let host = Host::parse(host).map_err(|_| Invalid::because("has no valid host"))?;
         refuse_clear_text(scheme, &host)?;
         Ok(Self { scheme, host, port, prefix: prefix.to_owned() })
     }
 }
 
-fn scheme_and_rest(text: &str) -> Result<(Scheme, &str), Unfit> {
+fn scheme_and_rest(text: &str) -> Result<(Scheme, &str), Invalid> {
     if text.contains(char::is_whitespace) || text.contains(char::is_control) {
-        return Err(Unfit::because("contains white space"));
+        return Err(Invalid::because("contains white space"));
     }
     let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(Unfit::because("has no scheme"));
+        return Err(Invalid::because("has no scheme"));
     };
     if scheme.eq_ignore_ascii_case("https") {
         Ok((Scheme::Https, rest))
     } else if scheme.eq_ignore_ascii_case("http") {
         Ok((Scheme::Http, rest))
     } else {
-        Err(Unfit::because("has an unknown scheme"))
+        Err(Invalid::because("has an unknown scheme"))
     }
 }
 
-fn host_and_port(authority: &str, scheme: Scheme) -> Result<(&str, u16), Unfit> {
+fn host_and_port(authority: &str, scheme: Scheme) -> Result<(&str, u16), Invalid> {
     // A colon inside brackets belongs to an IPv6 address.
     let end_of_brackets = authority.rfind(']').map_or(0, |at| at + 1);
     let colon = authority.get(end_of_brackets..).and_then(|tail| tail.rfind(':'));
@@ -132,15 +131,15 @@ fn host_and_port(authority: &str, scheme: Scheme) -> Result<(&str, u16), Unfit> 
             let digits = port.trim_start_matches(':');
             let legal = digits.bytes().all(|byte| byte.is_ascii_digit());
             let port = digits.parse().ok().filter(|port: &u16| legal && *port != 0);
-            (host, port.ok_or_else(|| Unfit::because("has no port between 1 and 65535"))?)
+            (host, port.ok_or_else(|| Invalid::because("has no port between 1 and 65535"))?)
         }
         None => (authority, scheme.default_port()),
     };
     if host.is_empty() {
-        return Err(Unfit::because("has no host"));
+        return Err(Invalid::because("has no host"));
     }
     if host.contains(['%', '\\']) {
-        return Err(Unfit::because("has no valid host"));
+        return Err(Invalid::because("has no valid host"));
     }
     Ok((host, port))
 }
@@ -161,11 +160,11 @@ fn is_path(path: &str) -> bool {
 }
 
 /// Credentials and tokens in the clear stay on this machine.
-fn refuse_clear_text<S: AsRef<str>>(scheme: Scheme, host: &Host<S>) -> Result<(), Unfit> {
+fn refuse_clear_text<S: AsRef<str>>(scheme: Scheme, host: &Host<S>) -> Result<(), Invalid> {
     if scheme == Scheme::Https || is_loopback(host) {
         return Ok(());
     }
-    Err(Unfit::because("would send credentials in the clear to another machine"))
+    Err(Invalid::because("would send credentials in the clear to another machine"))
 }
 
 /// True for `localhost` and the loopback addresses.
@@ -181,27 +180,27 @@ pub fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
 }
 
 /// Reads the token endpoint's URL (RFC 6749, 3.2: a query may be there, a fragment must not).
-pub(super) fn token_url(text: &str) -> Result<Url, Unfit> {
+pub(super) fn token_url(text: &str) -> Result<Url, Invalid> {
     let (scheme, rest) = scheme_and_rest(text)?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        return Err(Unfit::because("contains user information"));
+        return Err(Invalid::because("contains user information"));
     }
     // The standard's parser looks for a host further on, and reads backslashes as slashes.
     if authority.is_empty() || authority.contains('\\') {
-        return Err(Unfit::because("has no valid host"));
+        return Err(Invalid::because("has no valid host"));
     }
     if text.contains('#') {
-        return Err(Unfit::because("contains a fragment"));
+        return Err(Invalid::because("contains a fragment"));
     }
-    let url = Url::parse(text).map_err(|error| Unfit(format!("is not a URL ({error})")))?;
-    let host = url.host().ok_or_else(|| Unfit::because("has no valid host"))?;
+    let url = Url::parse(text).map_err(|error| Invalid(format!("is not a URL ({error})")))?;
+    let host = url.host().ok_or_else(|| Invalid::because("has no valid host"))?;
     refuse_clear_text(scheme, &host)?;
     Ok(url)
 }
 
 /// The token endpoint of a CXone region.
-pub(super) fn token_url_of(base: &BaseUrl) -> Result<Url, Unfit> {
+pub(super) fn token_url_of(base: &BaseUrl) -> Result<Url, Invalid> {
     token_url(&format!("{base}/api/v2/oauth/token"))
 }
 
@@ -209,7 +208,7 @@ pub(super) fn token_url_of(base: &BaseUrl) -> Result<Url, Unfit> {
 pub(super) const PASSWORD_TOKEN_URL: &str = "https://cxone.niceincontact.com/auth/token";
 
 /// The endpoint of an area that gives tokens for access keys.
-pub(super) fn access_key_url_of(area: &str) -> Result<Url, Unfit> {
+pub(super) fn access_key_url_of(area: &str) -> Result<Url, Invalid> {
     token_url(&format!("https://{area}.nice-incontact.com/authentication/v1/token/access-key"))
 }
 
@@ -340,7 +339,7 @@ mod tests {
             ("https://a.example/to ken", "contains white space"),
         ] {
             match token_url(text) {
-                Err(Unfit(reason)) => assert!(reason.starts_with(why), "{text}: {reason}"),
+                Err(Invalid(reason)) => assert!(reason.starts_with(why), "{text}: {reason}"),
                 Ok(url) => panic!("{text} became {url}"),
             }
         }

@@ -13,10 +13,10 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::content::{ClientContent, Signals};
-use super::drain::Drain;
 use super::io::{ReadHalf, Whole, WriteHalf, readable, reset_on_close};
 use super::sending::{Ending, Streamed, poll_continue, poll_stream, write_head};
 use super::{Limits, Reply, Service, Unreadable, http2, tunnel};
+use crate::drain::Drain;
 use crate::http1::{
     Body, Chunked, HeadError, Outbox, PREFACE, Reader, keeps_alive, parse_request, request_framing,
 };

@@ -16,10 +16,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep_until};
 
-use super::drain::{Drain, Phase};
 use super::embed::answer;
 use super::io::Whole;
 use super::{Limits, Service};
+use crate::drain::{Drain, Phase};
 
 /// What one client may have open at once. Enough for a gateway's fan-in; each stream is cheap.
 const STREAMS: u32 = 1000;

@@ -5,7 +5,6 @@
 
 mod connection;
 mod content;
-mod drain;
 mod embed;
 mod http2;
 mod io;
@@ -16,8 +15,8 @@ mod worker;
 
 use std::time::Duration;
 
+pub use crate::drain::{Drain, Drainer, Phase, drain};
 pub use content::ClientContent;
-pub use drain::{Drain, Drainer, Phase, drain};
 pub use embed::{BodyContent, Embeddable, Embedded, ReplyBody};
 pub use listen::{Bound, Listen, ListenError, Listener, bind};
 pub use worker::{Worker, workers};

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::drain::{Drain, Phase};
 use super::io::{ReadHalf, WriteHalf};
+use crate::drain::{Drain, Phase};
 use crate::http1::{Buffer, Tunnel};
 
 /// What waits in one direction at most.

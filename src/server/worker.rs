@@ -14,10 +14,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::drain::{Drain, Phase};
 use super::io::Accepted;
 use super::listen::{Accepting, Listener};
 use super::{Limits, Service, connection};
+use crate::drain::{Drain, Phase};
 use crate::metrics::{Shard, Shards};
 
 /// How often idle upstream connections are looked after.

@@ -42,7 +42,7 @@ const HTTP1: &[&[u8]] = &[b"http/1.1"];
 
 /// The configuration cannot be carried out, although each of its values is good.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unfit {
+pub(super) enum Invalid {
     #[error("upstream.ca_file: {0}; accepted: a PEM file of CA certificates")]
     Tls(#[from] TlsError),
     #[error("{} ({})", .0, cause(.0))]
@@ -83,7 +83,7 @@ impl<'a> Subject<'a> {
         place: usize,
         profile: &'a Profile,
         clock: Clock,
-    ) -> Result<Self, Unfit> {
+    ) -> Result<Self, Invalid> {
         let (upstream, oauth, forward) = (&profile.upstream, &profile.oauth, &config.forward_proxy);
         let token = settings::token(oauth, upstream, forward)?;
         let endpoint = Endpoint::new(token, settings::grant(oauth), clock.clone())?;

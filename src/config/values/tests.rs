@@ -1,10 +1,11 @@
+use crate::invalid::Invalid;
 use proptest::prelude::*;
 
 use super::*;
 
 const ANY: RangeInclusive<usize> = 0..=usize::MAX;
 
-fn reason<T: std::fmt::Debug>(read: Result<T, Unfit>) -> String {
+fn reason<T: std::fmt::Debug>(read: Result<T, Invalid>) -> String {
     read.unwrap_err().0
 }
 

@@ -49,7 +49,7 @@ impl Drain {
 
     /// Waits until draining has begun and the runtime has looked at its sockets since, so that what
     /// arrived before is there for those who try to read or to accept it. Cancel safe.
-    pub(super) async fn settled(&self) {
+    pub async fn settled(&self) {
         self.reached(Phase::Draining).await;
         // Gives way to the runtime's I/O driver: readiness is known only to whom it has told.
         tokio::task::yield_now().await;
