@@ -1,13 +1,13 @@
 //! How long to wait before asking again: pure arithmetic, shared by API requests and token requests.
 //!
-//! Decides durations only; who waits, and whether at all, is decided in `proxy::retry` and in
-//! `oauth::renewal`. Chance comes in as a rolled number.
+//! Decides durations only. Whether anything waits is decided in `proxy::retry` and in `tokens::schedule`.
+//! The random number is an argument.
 
 use std::time::{Duration, SystemTime};
 
-/// The longest `Retry-After` that is believed. A server that asks for more is taken to have written
-/// a date in the wrong century or milliseconds for seconds; asking it once a day harms nobody, while
-/// believing it would need a restart to mend.
+/// The longest `Retry-After` that is believed. A server that asks for more has probably written a date in the
+/// wrong century, or milliseconds for seconds. Asking it once a day harms nobody; believing it would need a
+/// restart.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 /// `base` doubled `times` times, never more than `cap`. Huge `times` do not overflow.
@@ -15,21 +15,20 @@ pub fn doubling(base: Duration, cap: Duration, times: u32) -> Duration {
     2_u32.checked_pow(times).map_or(cap, |factor| base.saturating_mul(factor)).min(cap)
 }
 
-/// Exponential backoff with full jitter: somewhere between nought and [`doubling`].
+/// Exponential backoff with full jitter: somewhere between zero and [`doubling`].
 ///
-/// `roll` is a number from 0 to 1 that the caller drew; what lies outside counts as the nearer end,
-/// and what is no number as 1. `attempt` counts the waits already made, from 0.
-pub fn full_jitter(base: Duration, cap: Duration, attempt: u32, roll: f64) -> Duration {
-    let share = if roll.is_nan() { 1.0 } else { roll.clamp(0.0, 1.0) };
+/// `random` is a number from 0 to 1. A number outside of that counts as the nearer end, and NaN as 1.
+/// `attempt` counts the waits already made, from 0.
+pub fn full_jitter(base: Duration, cap: Duration, attempt: u32, random: f64) -> Duration {
+    let share = if random.is_nan() { 1.0 } else { random.clamp(0.0, 1.0) };
     doubling(base, cap, attempt).mul_f64(share)
 }
 
-/// What a response's `Retry-After` lines ask for (RFC 9110 section 10.2.3), counted from `now`.
+/// The wait that a response's `Retry-After` lines ask for (RFC 9110 section 10.2.3), counted from `now`.
 ///
-/// Both forms are read, seconds and an HTTP date. Of several lines the longest wait counts, since
-/// coming too early is the worse mistake. Parts of a second are rounded up, a date that has passed
-/// is nought, and nothing is longer than [`LONGEST_RETRY_AFTER`]. Lines that are neither form are
-/// ignored; `None` where no line is left.
+/// Both forms are read, seconds and an HTTP date. Of several lines the longest wait counts, since coming too
+/// early is the worse mistake. Parts of a second are rounded up, a date that has passed is zero, and nothing
+/// is longer than [`LONGEST_RETRY_AFTER`]. Lines in neither form are ignored; `None` where no line is left.
 pub fn retry_after<'a>(values: impl IntoIterator<Item = &'a [u8]>, now: SystemTime) -> Option<Duration> {
     values.into_iter().filter_map(|value| one_retry_after(value, now)).max()
 }
@@ -37,7 +36,7 @@ pub fn retry_after<'a>(values: impl IntoIterator<Item = &'a [u8]>, now: SystemTi
 fn one_retry_after(value: &[u8], now: SystemTime) -> Option<Duration> {
     let text = std::str::from_utf8(value).ok()?.trim_matches([' ', '\t']);
     let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Digits that do not fit are more seconds than anybody waits.
+        // Digits that do not fit are more seconds than anything waits.
         text.parse().map_or(LONGEST_RETRY_AFTER, Duration::from_secs)
     } else {
         let date = httpdate::parse_http_date(text).ok()?;
@@ -51,6 +50,8 @@ fn round_up(wait: Duration) -> Duration {
     Duration::from_secs(wait.as_secs().saturating_add(part))
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests {
     use std::time::UNIX_EPOCH;
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_that_has_passed_is_nought() {
+    fn a_date_that_has_passed_is_zero() {
         let now = UNIX_EPOCH + Duration::from_secs(RFC_EXAMPLE + 1);
         assert_eq!(read(&["Sun, 06 Nov 1994 08:49:37 GMT"], now), Some(Duration::ZERO));
     }
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_form_is_ignored() {
+    fn lines_in_neither_form_are_ignored() {
         for nonsense in ["", " ", "soon", "-1", "1.5", "+3", "1s", "\u{661}", "5, 6"] {
             assert_eq!(read(&[nonsense], UNIX_EPOCH), None, "{nonsense:?}");
         }
@@ -139,7 +140,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_harm(lines in prop::collection::vec(any::<Vec<u8>>(), 0..4)) {
+        fn any_bytes_are_read_without_panic(lines in prop::collection::vec(any::<Vec<u8>>(), 0..4)) {
             let wait = retry_after(lines.iter().map(Vec::as_slice), UNIX_EPOCH);
             prop_assert!(wait.unwrap_or_default() <= LONGEST_RETRY_AFTER);
         }
@@ -160,8 +161,8 @@ mod tests {
         }
 
         #[test]
-        fn jitter_stays_within_its_bounds(attempt in any::<u32>(), roll in any::<f64>()) {
-            prop_assert!(full_jitter(BASE, CAP, attempt, roll) <= doubling(BASE, CAP, attempt));
+        fn jitter_stays_within_its_bounds(attempt in any::<u32>(), random in any::<f64>()) {
+            prop_assert!(full_jitter(BASE, CAP, attempt, random) <= doubling(BASE, CAP, attempt));
             prop_assert!(doubling(BASE, CAP, attempt) <= CAP);
         }
     }

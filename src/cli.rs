@@ -1,40 +1,47 @@
 //! The command line: words in, a [`Command`] out.
 //!
-//! First in the walk. The options come from the configuration's one table; what their values mean is
-//! judged there, with those from the environment and the file. Nothing is run here.
+//! First in the walk. The options come from the configuration's one table; their values are parsed there,
+//! with those from the environment and the file. Nothing is run here.
 
 use std::{
     ffi::{OsStr, OsString},
     process::ExitCode,
+    time::Duration,
 };
 
-use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, error::ErrorKind, value_parser};
+#[cfg(feature = "simulator")]
+use clap::{Args, FromArgMatches};
 
+#[cfg(feature = "simulator")]
+use crate::commands::simulate;
 use crate::{
-    commands::{Command, SimulateOptions, check, simulate},
+    commands::{Command, check, ready},
     config::{
-        Flags,
+        self, Flags,
         options::{self, Entry, Fallback},
     },
 };
 
 /// The options of `demo`: its upstream and credentials are its own.
+#[cfg(feature = "simulator")]
 static DEMO_OPTIONS: &[&Entry] =
     &[&options::LISTEN, &options::ADMIN_LISTEN, &options::GRANT, &options::LOG, &options::LOG_FORMAT];
 
-/// The option of `ready`: whom to ask.
+/// The option of `ready`: where to ask.
 static READY_OPTIONS: &[&Entry] = &[&options::ADMIN_LISTEN];
 
 /// The options of `simulate` that it shares with the proxy.
+#[cfg(feature = "simulator")]
 static SIMULATE_OPTIONS: &[&Entry] = &[&options::LOG, &options::LOG_FORMAT];
 
-/// Understands the program's arguments, its own name first.
+/// Parses the program's arguments, its own name first.
 ///
 /// The error is also how `--help` and `--version` arrive: [`refuse`] prints each where it belongs.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Box<clap::Error>> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let mut command = command();
-    // The simulated region's secret is made up for tests, so `simulate` has a flag for it.
+    // The simulated region's secret is invented for tests, so `simulate` has a flag for it.
     let simulates = arguments.get(1).is_some_and(|command| command == "simulate");
     if !simulates && let Some((secret, file)) = arguments.iter().find_map(|argument| secret_flag(argument)) {
         let message = format!(
@@ -46,26 +53,39 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, B
         );
         return Err(Box::new(command.error(ErrorKind::UnknownArgument, message)));
     }
+    if !cfg!(feature = "simulator")
+        && let Some(name) = arguments.get(1).and_then(|name| name.to_str())
+        && matches!(name, "demo" | "simulate")
+    {
+        let message = format!(
+            "`{name}` needs the simulated region, and this build has none: use a build with the feature \
+             `simulator` (`cargo build --release` has it by default)"
+        );
+        return Err(Box::new(command.error(ErrorKind::InvalidSubcommand, message)));
+    }
     let matches = command.try_get_matches_from_mut(arguments)?;
     match matches.subcommand() {
-        Some(("serve", given)) => Ok(Command::Serve(flags(given, options::TABLE))),
+        Some(("serve", given)) => Ok(Command::Serve(flags(given, &options::TABLE))),
         Some(("check", given)) => {
             let path = given.get_one::<String>("path").cloned();
             Ok(Command::Check(
-                flags(given, options::TABLE),
+                flags(given, &options::TABLE),
                 check::Options { path, json: given.get_flag("json") },
             ))
         }
-        Some(("token", given)) => Ok(Command::Token(flags(given, options::TABLE))),
-        Some(("ready", given)) => Ok(Command::Ready(flags(given, READY_OPTIONS))),
+        Some(("token", given)) => Ok(Command::Token(flags(given, &options::TABLE))),
+        Some(("ready", given)) => {
+            let wait = given.get_one::<Duration>("wait").copied();
+            Ok(Command::Ready(
+                flags(given, READY_OPTIONS),
+                ready::Options { live: given.get_flag("live"), wait },
+            ))
+        }
+        #[cfg(feature = "simulator")]
         Some(("demo", given)) => Ok(Command::Demo(flags(given, DEMO_OPTIONS))),
+        #[cfg(feature = "simulator")]
         Some(("simulate", given)) => simulate::Options::from_arg_matches(given)
-            .map(|region| {
-                Command::Simulate(SimulateOptions {
-                    region: Box::new(region),
-                    log: flags(given, SIMULATE_OPTIONS),
-                })
-            })
+            .map(|region| Command::Simulate(Box::new(region), flags(given, SIMULATE_OPTIONS)))
             .map_err(Box::new),
         Some((_, _)) | None => {
             Err(Box::new(command.error(ErrorKind::MissingSubcommand, "a command is needed")))
@@ -76,7 +96,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, B
 /// Prints what [`parse`] could not turn into a command: help and version on standard output with status 0,
 /// complaints on standard error with status 2.
 pub fn refuse(error: &clap::Error) -> ExitCode {
-    // Whoever closed the other end does not want to read it.
+    // A reader that has closed the other end does not want the text.
     let _ = error.print();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
@@ -100,8 +120,8 @@ fn secret_flag(argument: &OsStr) -> Option<(&'static Entry, &'static Entry)> {
 fn command() -> clap::Command {
     let of_proxy =
         |name, about, options| clap::Command::new(name).about(about).arg(config()).args(args(options));
-    let proxy = |name, about| of_proxy(name, about, options::TABLE);
-    clap::Command::new("cxone-proxy")
+    let proxy = |name, about| of_proxy(name, about, &options::TABLE);
+    let command = clap::Command::new("cxone-proxy")
         .version(env!("CARGO_PKG_VERSION"))
         .propagate_version(true)
         .about("Forwards local HTTP requests to NICE CXone with an OAuth 2.0 bearer token attached")
@@ -109,18 +129,23 @@ fn command() -> clap::Command {
         .arg_required_else_help(true)
         .subcommand(proxy("serve", "Run the proxy until SIGTERM or SIGINT"))
         .subcommand(
-            proxy("check", "Go the way to an API answer stage by stage, and say where it fails and what to do")
+            only_for_tokens(proxy("check", "Examine configuration, connection, TLS, clock and log-in one after the other, and say what to do where one fails"))
+                .after_help(ACCEPTS_ALL)
                 .arg(path())
                 .arg(json()),
         )
-        .subcommand(proxy("token", "Print one valid access token"))
+        .subcommand(only_for_tokens(proxy("token", "Print one valid access token")).after_help(ACCEPTS_ALL))
         .subcommand(
             of_proxy("ready", "Ask a running proxy on this machine whether it is ready", READY_OPTIONS)
                 // Its meaning in the table refers to the row before.
                 .mut_arg(options::ADMIN_LISTEN.variable, |admin| {
-                    admin.help("Where the proxy was told to serve its admin pages [default: 127.0.0.1:8081] [env: CXONE_PROXY_ADMIN_LISTEN] [file: admin.listen]")
-                }),
-        )
+                    admin.help("Where the proxy serves its admin pages [default: 127.0.0.1:8081] [env: CXONE_PROXY_ADMIN_LISTEN] [file: admin.listen]")
+                })
+                .arg(live())
+                .arg(wait()),
+        );
+    #[cfg(feature = "simulator")]
+    let command = command
         .subcommand(
             clap::Command::new("demo")
                 .about("Run a simulated region with a proxy in front of it, and print commands to try")
@@ -130,7 +155,25 @@ fn command() -> clap::Command {
             simulate::Options::augment_args(clap::Command::new("simulate"))
                 .about("Run the simulated region alone")
                 .args(args(SIMULATE_OPTIONS)),
-        )
+        );
+    command
+}
+
+/// Commands that need a token only take every option of `serve`, so that its command line can be tried with
+/// them, but their help shows the options that they use.
+const ACCEPTS_ALL: &str = "All other options of `serve` are accepted and checked as well.";
+
+fn only_for_tokens(command: clap::Command) -> clap::Command {
+    options::TABLE
+        .iter()
+        .filter(|entry| entry.flag.is_some() && !is_for_tokens(entry))
+        .fold(command, |command, entry| command.mut_arg(entry.variable, |argument| argument.hide(true)))
+}
+
+/// True for options about the upstream, the log-in and the log.
+fn is_for_tokens(entry: &Entry) -> bool {
+    let sections = ["upstream.", "oauth.", "log."];
+    entry.file_key.is_some_and(|key| sections.iter().any(|section| key.starts_with(section)))
 }
 
 fn config() -> Arg {
@@ -153,7 +196,25 @@ fn json() -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help("Write one JSON object for programs")
 }
 
-/// A path, perhaps with a query, as it can stand in a request line (RFC 9112 section 3.2.1).
+fn live() -> Arg {
+    Arg::new("live")
+        .long("live")
+        .action(ArgAction::SetTrue)
+        .help("Ask only whether the process runs (/livez instead of /readyz)")
+}
+
+fn wait() -> Arg {
+    Arg::new("wait")
+        .long("wait")
+        .value_name("DURATION")
+        .value_parser(|text: &str| {
+            config::positive_duration(text)
+                .map_err(|why| format!("it {why}; accepted: an integer with ms, s, m or h, such as 30s"))
+        })
+        .help("Ask again until the answer is yes or this time is over, such as 30s")
+}
+
+/// A path, perhaps with a query, as it can be in a request line (RFC 9112 section 3.2.1).
 fn api_path(text: &str) -> Result<String, &'static str> {
     let is_legal = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
     if is_legal {
@@ -165,10 +226,10 @@ fn api_path(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn args(entries: &'static [&'static Entry]) -> impl Iterator<Item = Arg> {
+fn args(entries: &[&'static Entry]) -> impl Iterator<Item = Arg> {
     entries.iter().filter_map(move |entry| {
         let flag = entry.flag?;
-        // Secrets have no flags, yet whoever reads the help must learn where they go.
+        // Secrets have no flags, but the help must say where they go.
         let secret = SECRETS.iter().find(|(_, file)| file == entry).map(|(secret, _)| secret.variable);
         let before = secret.map(|secret| format!("The secret has no flag: set {secret} or use this. "));
         let before = before.unwrap_or_default();
@@ -203,142 +264,4 @@ fn flags(given: &ArgMatches, entries: &[&'static Entry]) -> Flags {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(line: &str) -> Result<Command, Box<clap::Error>> {
-        parse(line.split(' ').map(OsString::from))
-    }
-
-    fn refused(line: &str) -> clap::Error {
-        match parsed(line) {
-            Ok(_) => panic!("`{line}` was accepted"),
-            Err(error) => *error,
-        }
-    }
-
-    #[test]
-    fn the_definition_is_sound() {
-        command().debug_assert();
-    }
-
-    #[test]
-    fn every_option_is_a_flag_of_the_commands_that_load_it() {
-        for name in ["serve", "check", "token"] {
-            for entry in options::TABLE {
-                let Some(flag) = entry.flag else { continue };
-                let flags = match parsed(&format!("cxone-proxy {name} --{flag} value")) {
-                    Ok(Command::Serve(flags) | Command::Check(flags, _) | Command::Token(flags)) => flags,
-                    Ok(Command::Ready(_) | Command::Demo(_) | Command::Simulate(_)) => {
-                        panic!("another command")
-                    }
-                    Err(error) => panic!("{error}"),
-                };
-                assert_eq!(flags.values, [(*entry, OsString::from("value"))]);
-                assert_eq!(flags.config, None);
-            }
-        }
-    }
-
-    #[test]
-    fn each_command_takes_its_own_options() {
-        let Ok(Command::Serve(flags)) = parsed("cxone-proxy serve --config a.toml --via=off") else {
-            panic!()
-        };
-        assert_eq!(flags.config, Some("a.toml".into()));
-        assert_eq!(flags.values, [(&options::VIA, "off".into())]);
-        let Ok(Command::Ready(flags)) = parsed("cxone-proxy ready --config a.toml --admin-listen [::1]:1")
-        else {
-            panic!()
-        };
-        assert_eq!(flags.config, Some("a.toml".into()));
-        assert_eq!(flags.values, [(&options::ADMIN_LISTEN, "[::1]:1".into())]);
-        assert_eq!(refused("cxone-proxy ready --listen 127.0.0.1:0").exit_code(), 2);
-        let demo = parsed(
-            "cxone-proxy demo --listen 127.0.0.1:0 --admin-listen off --grant password --log debug --log-format json",
-        );
-        assert!(matches!(demo, Ok(Command::Demo(flags)) if flags.values.len() == 5));
-        assert_eq!(refused("cxone-proxy demo --client-id x").exit_code(), 2);
-        let Ok(Command::Simulate(given)) = parsed("cxone-proxy simulate --log-format json") else { panic!() };
-        assert_eq!(given.region.listen.to_string(), "127.0.0.1:8090");
-        assert_eq!(given.log.values, [(&options::LOG_FORMAT, "json".into())]);
-        let Ok(Command::Simulate(given)) = parsed("cxone-proxy simulate --client-secret mine") else {
-            panic!()
-        };
-        assert_eq!(given.region.client_secret, "mine");
-        let Ok(Command::Simulate(given)) = parsed("cxone-proxy simulate --listen [::1]:0") else { panic!() };
-        assert_eq!(given.region.listen.to_string(), "[::1]:0");
-    }
-
-    #[test]
-    fn help_and_version_are_results_and_all_else_is_a_mistake() {
-        for name in ["", " serve", " check", " token", " ready", " demo", " simulate"] {
-            for flag in ["--help", "--version", "-h", "-V"] {
-                let error = refused(&format!("cxone-proxy{name} {flag}"));
-                assert_eq!((error.exit_code(), error.use_stderr()), (0, false), "{name} {flag}");
-            }
-            let error = refused(&format!("cxone-proxy{name} --no-such-flag"));
-            assert_eq!((error.exit_code(), error.use_stderr()), (2, true), "{name}");
-        }
-        for line in
-            ["cxone-proxy", "cxone-proxy sevre", "cxone-proxy serve now", "cxone-proxy simulate --listen x"]
-        {
-            let error = refused(line);
-            assert_eq!((error.exit_code(), error.use_stderr()), (2, true), "{line}");
-        }
-    }
-
-    #[test]
-    fn check_takes_a_path_and_a_form() {
-        let options = |line: &str| {
-            let Ok(Command::Check(_, options)) = parsed(line) else { panic!("{line}") };
-            (options.path, options.json)
-        };
-        assert_eq!(options("cxone-proxy check"), (None, false));
-        let line = "cxone-proxy check --json --path //api/v2/a%2Fb?x=1";
-        assert_eq!(options(line), (Some("//api/v2/a%2Fb?x=1".to_owned()), true));
-        for path in ["api", "https://x.example/", "/a#b", "/\u{e9}", "/a\tb", ""] {
-            let error = refused(&format!("cxone-proxy check --path={path}"));
-            assert_eq!((error.exit_code(), error.use_stderr()), (2, true), "{path:?}");
-        }
-        assert_eq!(refused("cxone-proxy token --json").exit_code(), 2);
-    }
-
-    #[test]
-    fn the_secret_has_no_flag_and_is_not_shown() {
-        for line in [
-            "cxone-proxy serve --client-secret s3cr3t",
-            "cxone-proxy serve --client-secret=s3cr3t",
-            "cxone-proxy token --region eu --client-secret s3cr3t",
-            "cxone-proxy --client-secret s3cr3t",
-            "cxone-proxy check --access-key-secret s3cr3t",
-            "cxone-proxy check --access-key-secret=s3cr3t",
-        ] {
-            let error = refused(line);
-            let text = error.to_string();
-            assert_eq!(error.exit_code(), 2);
-            let secret = if line.contains("access-key") { "ACCESS_KEY_SECRET" } else { "CLIENT_SECRET" };
-            let flag = format!("--{}-file or ", secret.to_lowercase().replace('_', "-"));
-            assert!(text.contains(&format!("CXONE_{secret},")) && text.contains(&flag), "{text}");
-            assert!(!text.contains("s3cr3t"));
-        }
-        assert!(!refused("cxone-proxy serve --client-secert=s3cr3t").to_string().contains("s3cr3t"));
-    }
-
-    #[test]
-    fn the_help_tells_where_each_value_can_be_set() {
-        let help =
-            refused("cxone-proxy serve --help").to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        for entry in options::TABLE {
-            assert!(help.contains(entry.variable), "{}", entry.variable);
-            assert!(
-                entry.file_key.is_none_or(|key| help.contains(&format!("[file: {key}]"))),
-                "{}",
-                entry.variable
-            );
-        }
-        assert!(help.contains("[default: 10s] [env: CXONE_PROXY_CONNECT_TIMEOUT]"), "{help}");
-        let key = "[required for `password` and `access_key`] [env: CXONE_ACCESS_KEY_ID]";
-        assert!(help.contains(key), "{help}");
-    }
-}
+mod tests;

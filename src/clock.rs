@@ -1,8 +1,8 @@
 //! What time it is: the only place that reads a clock.
 //!
 //! Two clocks are read together because each lies in its own way. The steady one stops while a
-//! laptop is suspended; the wall clock jumps when somebody sets it. Whoever asks "has this
-//! expired?" believes whichever of the two says yes.
+//! laptop is suspended; the wall clock jumps when somebody sets it. To the question
+//! "has this expired?" a yes of either clock counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,7 +81,7 @@ impl Now {
         self.steady >= moment.steady || self.wall >= moment.wall
     }
 
-    /// How long until `moment`, by whichever clock gets there first; nought where it has passed.
+    /// How long until `moment`, by whichever clock gets there first; zero where it has passed.
     pub fn until(self, moment: Self) -> Duration {
         let by_wall = moment.wall.duration_since(self.wall).unwrap_or_default();
         moment.steady.saturating_duration_since(self.steady).min(by_wall)

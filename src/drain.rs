@@ -1,13 +1,15 @@
-//! The way to an end: serving, draining, cut off.
+//! How the process ends: serving, draining, cut off.
 
 use tokio::sync::watch;
 
-/// Where the process stands.
+/// How far the end of the process has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Everything is served.
     #[default]
     Serving,
+    /// Everything is still served, but the readiness probe says no: load balancers get time to notice.
+    Announced,
     /// Nothing new is accepted; what has begun is finished.
     Draining,
     /// What is left is dropped.
@@ -42,22 +44,27 @@ impl Drainer {
 }
 
 impl Drain {
+    /// True once the end was announced: no new work should be sent here.
+    pub fn is_announced(&self) -> bool {
+        *self.0.borrow() >= Phase::Announced
+    }
+
     /// True once draining has begun.
     pub fn has_begun(&self) -> bool {
         *self.0.borrow() >= Phase::Draining
     }
 
     /// Waits until draining has begun and the runtime has looked at its sockets since, so that what
-    /// arrived before is there for those who try to read or to accept it. Cancel safe.
+    /// arrived before can be read or accepted. Cancel safe.
     pub async fn settled(&self) {
         self.reached(Phase::Draining).await;
-        // Gives way to the runtime's I/O driver: readiness is known only to whom it has told.
+        // Lets the runtime's I/O driver run: a task knows of a socket only what the driver has seen.
         tokio::task::yield_now().await;
     }
 
     /// Waits until `phase` is reached, or until nobody can move it on any more. Cancel safe.
     pub async fn reached(&self, phase: Phase) {
-        // An error means that the drainer is gone, and with it every reason to go on.
+        // An error means that the drainer is gone, and the process is about to end.
         let _ = self.0.clone().wait_for(|current| *current >= phase).await;
     }
 }

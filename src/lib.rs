@@ -1,136 +1,140 @@
-//! cxone-proxy: a local forwarder that attaches OAuth 2.0 bearer tokens to NICE CXone API requests.
+//! cxone-proxy: a hyper-based forwarder that attaches OAuth 2.0 bearer tokens to NICE CXone API requests.
 //!
-//! A legacy application sends plain HTTP to this program; the program adds a token that it keeps
-//! fresh, passes the request on byte for byte, and sends it once more where the upstream says that
-//! the token was bad (401) or that it was too soon (429).
+//! A legacy application sends plain HTTP to this program. The program adds a token that it keeps fresh,
+//! forwards the request, and sends it once more where the API says that the token was bad (401) or that
+//! it came too soon (429).
 //!
 //! # The walk of a request
 //!
 //! ```text
-//! socket -> server -> proxy::exchange -> transport -> upstream
-//!                      |  ^
-//!                      |  `-- oauth::tokens <-watch- oauth::keeper -> oauth::endpoint
-//!                      `- guard, target, fields, retry, replay, reply, problem
+//! client -> server -> proxy::Proxy::call(Request) -> Response -> client
+//!           hyper      access   route   token    upstream::send   response
+//!                      (allowed?) (where) (token)  hyper          (rewrite)
+//!                                          ^
+//!                      tokens::RefreshTask -publishes-> token endpoint (reqwest)
 //! ```
 //!
 //! In the order of a first reading, each step one call:
 //!
-//! 1. `main` parses the command line ([`cli`]) and runs the [`commands`]; `serve` loads the
-//!    [`config`] and calls [`app`], the only place that wires.
-//! 2. [`server`] accepts, on one of the workers (one thread and one runtime for each core), and
-//!    `server::connection` reads a head with the parsers of [`http1`], or leaves an HTTP/2
-//!    connection to `server::http2`.
-//! 3. [`proxy::Proxy::exchange`] is the heart: one client request and its one answer.
-//!    [`proxy::guard`] judges who asks (may it?), [`proxy::target`] reads the request target
-//!    (where to?), [`proxy::profile`] selects the upstream, [`oauth::Tokens`] gives the token (as
-//!    whom?; `proxy::waits` where there is none yet), [`proxy::fields`] writes the head (with
-//!    what?), [`proxy::replay`] remembers the content that has been sent.
-//! 4. [`transport`] sends one attempt over a pooled connection or a new one, inside the task of
-//!    the connection that it serves.
-//! 5. [`proxy::retry`] decides (again?): relay, refuse, resend after a wait, or renew and resend.
-//!    Every attempt's head is written from the client's, never patched from the last attempt.
-//! 6. `proxy::reply` streams what comes back through [`proxy::fields`] to the client, or what the
-//!    proxy says itself: a row of [`proxy::problem`]. Addresses of upstreams become local on the
-//!    way: `proxy::ways` knows the way to each, [`proxy::location`] and `proxy::links` rewrite.
+//! 1. `main` parses the command line ([`cli`]) and runs one of the [`commands`]; `serve` loads the
+//!    [`config`] and calls [`run`], the only place that wires.
+//! 2. [`server`] accepts on one of the workers (one thread and one runtime for each core). hyper reads
+//!    the request; `server::connection` drives hyper, `server::target_gate` encodes what hyper would
+//!    refuse in a request line, `server::client_io` is the socket as hyper sees it.
+//! 3. [`proxy::Proxy`] is a [`tower::Service`]. Its heart is `proxy/forward.rs`: one request from its
+//!    head to its response. [`access`] decides whether it is served, `proxy/route.rs` where it goes,
+//!    [`tokens::TokenSource`] has the token, `proxy/request.rs` decides which fields pass,
+//!    `proxy/replay.rs` remembers the body that was sent.
+//! 4. [`upstream`] sends one attempt over a pooled connection of this core, or a new one. hyper's
+//!    connection runs as a task on the same core.
+//! 5. [`proxy::retry`] decides: pass the response on, fail, wait and send again, or renew the token and
+//!    send again.
+//! 6. `proxy/response.rs` makes the upstream's response the client's: addresses of the upstream become
+//!    addresses of this proxy ([`proxy::rewrite`]). A response of the proxy's own is an
+//!    [`access::Problem`].
 //!
 //! # The walk of a token
 //!
-//! [`config`] reads the client's identifier and secret; [`app`] makes [`oauth::Credentials`] of
-//! them. `oauth::keeper` is the one task that asks for tokens. It asks `oauth::renewal`, a state
-//! machine without a clock, when and on which grant; `oauth::endpoint` sends the form and
-//! `oauth::answer` reads what comes back; `oauth::token` makes the value of the `Authorization`
-//! field ready, once. [`oauth::Tokens`] publishes it, failure like success, to every exchange.
-//! From there one word goes back: "this generation was rejected".
+//! [`config`] reads the client's identifier and secret into [`tokens::Grant`]. [`tokens::RefreshTask`] is
+//! the one task that asks for tokens. It asks `tokens::schedule`, a state machine without a clock, when
+//! and with which grant; `tokens::endpoint` sends the request and `tokens::token_response` reads the
+//! response. What came of it is published as one snapshot, failure like success, and each request reads
+//! that through its [`tokens::TokenSource`]. One message goes back: "this generation was rejected".
 //!
 //! # Floors
 //!
-//! Modules import downwards only, and no more than this table says. `tests/architecture.rs` reads
-//! it and checks the code against it, test code exempt.
+//! Modules import downwards only, and no more than this table says. `tests/architecture.rs` reads it
+//! and checks the code against it, test code exempt. No two files import each other, except that a module
+//! and those inside it may.
 //!
 //! | floor | modules | may import |
 //! | --- | --- | --- |
-//! | 0 | `backoff`, `clock`, `drain`, `invalid`, `log`, `message`, `metrics`, `secret` | nothing of ours |
-//! | 1 | `http1` | `message` |
-//! | 2 | `config` | `invalid`, `log`, `secret` |
-//! | 2 | `server` | `drain`, `http1`, `message`, `metrics` |
-//! | 2 | `simulator` | `clock`, `secret` |
-//! | 2 | `transport` | `http1`, `message` |
-//! | 3 | `oauth` | `backoff`, `clock`, `metrics`, `secret` |
-//! | 4 | `discovery` | `backoff`, `clock`, `log`, `oauth` |
-//! | 4 | `admin` | `clock`, `http1`, `message`, `metrics`, `oauth`, `server` |
-//! | 4 | `proxy` | `backoff`, `clock`, `http1`, `log`, `message`, `metrics`, `oauth`, `transport` |
-//! | 5 | `app` | `admin`, `clock`, `config`, `discovery`, `http1`, `message`, `metrics`, `oauth`, `proxy`, `server`, `transport` |
-//! | 6 | `commands` | `app`, `clock`, `config`, `discovery`, `log`, `message`, `oauth`, `secret`, `server`, `simulator`, `transport` |
-//! | 7 | `cli` | `commands`, `config` |
+//! | 0 | `backoff`, `clock`, `drain`, `invalid`, `log`, `metrics`, `secret`, `text` | nothing of ours |
+//! | 1 | `certificate` | `text` |
+//! | 1 | `header_case` | `invalid` |
+//! | 2 | `access` | `clock`, `invalid`, `log`, `metrics`, `text` |
+//! | 2 | `tokens` | `backoff`, `certificate`, `clock`, `invalid`, `log`, `metrics`, `secret`, `text` |
+//! | 2 | `upstream` | `certificate`, `header_case`, `invalid` |
+//! | 3 | `discovery` | `backoff`, `clock`, `invalid`, `log`, `tokens` |
+//! | 3 | `proxy` | `access`, `backoff`, `clock`, `drain`, `invalid`, `log`, `metrics`, `text`, `tokens`, `upstream` |
+//! | 3 | `server` | `drain`, `header_case`, `invalid` |
+//! | 4 | `admin` | `access`, `clock`, `drain`, `metrics`, `text`, `tokens` |
+//! | 5 | `config` | `access`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `upstream` |
+//! | 6 | `run` | `access`, `admin`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `proxy`, `server`, `tokens`, `upstream` |
+//! | 7 | `commands` | `access`, `certificate`, `clock`, `config`, `discovery`, `invalid`, `log`, `proxy`, `run`, `secret`, `server`, `tokens`, `upstream` |
+//! | 8 | `cli` | `commands`, `config` |
 //!
 //! What follows from it:
 //!
-//! - `config` is seen by `app`, `commands` and `cli` alone: each module has a small settings struct
-//!   of its own, which `app` fills.
-//! - `simulator` shares no protocol code with the proxy: two programs that share a parser agree on
-//!   its mistakes.
-//! - `server` knows nothing of proxying; it serves [`proxy`] and [`admin`] alike.
+//! - Each module owns its settings and their types; [`config`] fills them. There is no second set.
+//! - [`server`] knows nothing of proxying: it calls any [`tower::Service`] of `http` types.
+//! - The simulated region is a crate of its own and shares no protocol code with the proxy: two programs
+//!   that share a parser agree on its mistakes.
 //!
-//! Inside `proxy`, the walk (`exchange`) imports its siblings and none of them imports it.
-//!
-//! Pure files take values and return values: no async, no runtime, no log, no clock and no chance.
-//! Each says so in its first lines, and these do:
-//! `http1/framing.rs`, `http1/parse.rs`, `oauth/answer.rs`, `oauth/claims.rs`, `oauth/renewal.rs`,
-//! `oauth/token.rs`, `proxy/fields.rs`, `proxy/guard.rs`, `proxy/links.rs`, `proxy/location.rs`,
-//! `proxy/problem.rs`, `proxy/retry.rs`, `proxy/target.rs`.
+//! Pure files take values and return values: no async, no runtime, no log, no clock and no chance. Each says
+//! so in its first lines. They are `access/cors.rs`, `access/guard.rs`, `access/max_forwards.rs`,
+//! `access/names.rs`, `access/problem.rs`, `access/target.rs`, `admin/index.rs`,
+//! `commands/check/suspicions.rs`, `config/file.rs`, `config/rate.rs`, `config/spelling.rs`,
+//! `config/urls.rs`, `log/io_cause.rs`, `log/repeats.rs`, `proxy/request.rs`, `proxy/retry.rs`,
+//! `proxy/rewrite/cookies.rs`, `proxy/rewrite/json_links.rs`, `proxy/rewrite/location.rs`,
+//! `proxy/rewrite/mapping.rs`, `proxy/via.rs`, `server/listen.rs`, `server/request_check.rs`,
+//! `server/states.rs`, `server/target_gate.rs`, `text.rs`, `tokens/claims.rs`, `tokens/clock_skew.rs`,
+//! `tokens/early_rejections.rs`, `tokens/error/hint.rs`, `tokens/forced_renewals.rs`,
+//! `tokens/http_client/coding.rs`, `tokens/json_text.rs`, `tokens/path_memory.rs`, `tokens/redact.rs`,
+//! `tokens/redact/spelling.rs`, `tokens/redact/words.rs`, `tokens/schedule.rs`, `tokens/token.rs`,
+//! `tokens/token_response.rs`, `upstream/base_url.rs`, `upstream/forward_proxy.rs` and
+//! `upstream/framing.rs`.
 //!
 //! # Words
 //!
-//! - **client**: whoever talks to our listener. **upstream**: the API that we talk to.
-//! - **exchange**: one client request and its one answer. **attempt**: one sending of it upstream.
-//!   An exchange may **relay** an answer, **resend** the request, or **refuse** it.
-//! - **field**: one line of a header or trailer section (RFC 9110 section 5). **content**: what
-//!   follows the head, without its framing. **request target**: what the request line names
-//!   (RFC 9112 section 3.2). **origin**: scheme, host and port. **tunnel**: a connection after 101.
-//! - **credentials**: what proves to the **token endpoint** who we are. **grant**: by what it gives
-//!   a token (RFC 6749). **scope**, **access token**, **refresh token**: as there.
-//! - **renewal**: getting a new access token, by any grant; "refresh" only for that grant.
-//! - **rejected**: the upstream said 401. Not **expired**, which the clock says.
-//! - **generation**: the number of an access token, from 1. **lifetime**: how long it is good for.
-//!   **margin**: how long before its end it is replaced. **deadline**: until when somebody waits.
-//! - **problem**: an answer of our own (RFC 9457). **hint**: the next step for a person, in it.
+//! - **client**: the program that talks to our listener. **caller**: an identified client. **upstream**:
+//!   the API that we talk to; people read "the CXone API (HOST)".
+//! - **request** and **response** have a **header**, a **body** and perhaps **trailers**. **attempt**: one
+//!   sending of a request. **target**: what the request line names (RFC 9112 section 3.2).
+//! - **profile**: one upstream with its credentials. **route**: where a request goes.
+//! - **credentials**: what the **token endpoint** knows us by. **grant**: how it gives a token (RFC 6749).
+//!   **scope**, **access token**, **refresh token**: as there.
+//! - **renewal**: getting a new access token, by any grant; **refresh** only by that grant.
+//! - **rejected**: the upstream said 401. **expired**: the clock says so. **generation**: the number of an
+//!   access token, from 1.
+//! - **deadline**: until when a request waits. **permit**: leave to send. **queue**: requests that wait for one.
+//! - **problem**: a response of our own (RFC 9457). **hint**: the next step for a person, in it.
 //! - **region**: a simulated upstream with its token endpoint. **script**: what goes wrong there.
 //!   **journal**: what it saw. **referee**: the rules that hold in every run.
 
 // The ground.
 pub mod backoff;
+pub mod certificate;
 pub mod clock;
 pub mod drain;
+pub mod header_case;
 pub mod invalid;
 pub mod log;
-pub mod message;
 pub mod metrics;
 pub mod secret;
+pub mod text;
 
-// The wire.
-pub mod http1;
-
-// What starts it: read first after `main`.
+// What starts the program: read first after `main`.
 pub mod cli;
 pub mod commands;
 
-pub mod app;
 pub mod config;
+pub mod run;
 
 // A request.
 pub mod server;
 
+pub mod access;
 pub mod proxy;
-
-pub mod transport;
+pub mod upstream;
 
 // A token.
-pub mod oauth;
+pub mod discovery;
+pub mod tokens;
 
 // What is seen of both.
 pub mod admin;
 
-pub mod discovery;
-
-// What stands in for the upstream.
-pub mod simulator;
+// The parsers of what strangers send, fuzzed.
+#[cfg(test)]
+mod fuzz;

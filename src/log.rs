@@ -4,11 +4,16 @@
 //! What the filter leaves out costs one comparison.
 
 mod fields;
+mod io_cause;
+mod repeats;
 
 use std::io::{self, IsTerminal};
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
+
+pub use io_cause::io_cause;
+pub use repeats::{Due, Ended, Repeats};
 
 /// What is logged, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +46,7 @@ pub enum LogError {
     Started(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// So many lines wait for whoever reads standard error; more are dropped. A reader that has stopped
+/// So many lines wait for the reader of standard error; more are dropped. A reader that has stopped
 /// must not stop the proxy, nor fill its memory.
 const WAITING_LINES: usize = 1024;
 
@@ -50,6 +55,15 @@ const WAITING_LINES: usize = 1024;
 #[must_use = "dropping it ends the log"]
 pub struct Log {
     _writer: WorkerGuard,
+    dropped: ErrorCounter,
+}
+
+impl Log {
+    /// Reads how many lines have been dropped because the reader of the log was too slow.
+    pub fn dropped_lines(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let dropped = self.dropped.clone();
+        move || dropped.dropped_lines() as u64
+    }
 }
 
 /// Starts the process's log, once, and sends panics there as well. Lines are written by a thread of
@@ -64,9 +78,10 @@ pub fn start(settings: &Settings) -> Result<Log, LogError> {
         .lossy(true)
         .thread_name("log")
         .finish(io::stderr());
+    let dropped = writer.error_counter();
     subscriber(&settings.filter, format, colour, writer)?.try_init()?;
     log_panics();
-    Ok(Log { _writer: guard })
+    Ok(Log { _writer: guard, dropped })
 }
 
 fn subscriber<W>(

@@ -4,17 +4,19 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-/// The most of a secret file that is read. A secret is a line of text; whoever names a disk image
-/// by mistake should not see it loaded into memory.
+/// The most of a secret file that is read. A secret is a line of text; a disk image that was named by
+/// mistake must not be loaded into memory.
 const LONGEST_FILE: u64 = 64 * 1024;
 
 /// A client secret, an access token or a refresh token.
 ///
-/// `Debug` shows nothing of it and there is no `Display`; [`Secret::reveal`] is the only way to the
-/// text, so that every use can be found by its name.
+/// `Debug` shows nothing of it and there is no `Display`; [`Secret::reveal`] is the only access to the text,
+/// so that every use can be found by its name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
@@ -27,6 +29,9 @@ pub enum SecretFault {
     /// The file is larger than any secret.
     #[error("it is larger than 64 KiB")]
     TooLarge,
+    /// The file could not be read in time: a pipe without a writer, or a file system that hangs.
+    #[error("it could not be read in time")]
+    TooSlow,
     /// The file holds bytes that are no UTF-8.
     #[error("it is not UTF-8 text")]
     NotText,
@@ -36,7 +41,17 @@ pub enum SecretFault {
     /// White space stands before or after the secret, as a careless copy leaves it.
     #[error("it has white space before or after the secret")]
     SurroundingSpace,
+    /// A byte order mark stands before the secret, as some editors write it.
+    #[error("it begins with a byte order mark")]
+    ByteOrderMark,
+    /// Quotation marks stand around the secret, as a copy out of a script leaves them.
+    #[error("it has quotation marks around the secret")]
+    Quoted,
 }
+
+/// Marks that enclose a text, opening and closing. No secret that CXone issues has them.
+const QUOTATION_MARKS: [(char, char); 5] =
+    [('"', '"'), ('\'', '\''), ('\u{201c}', '\u{201d}'), ('\u{2018}', '\u{2019}'), ('\u{ab}', '\u{bb}')];
 
 impl Secret {
     /// Takes the text over.
@@ -44,13 +59,18 @@ impl Secret {
         Self(Zeroizing::new(text))
     }
 
-    /// A secret as a person gives it: not empty, no white space around it.
+    /// A secret as a person gives it: not empty; no white space, byte order mark or quotation marks around
+    /// it.
     pub fn given(text: String) -> Result<Self, SecretFault> {
         let text = Zeroizing::new(text);
         if text.is_empty() {
             Err(SecretFault::Empty)
+        } else if text.trim().starts_with('\u{feff}') {
+            Err(SecretFault::ByteOrderMark)
         } else if text.trim() != text.as_str() {
             Err(SecretFault::SurroundingSpace)
+        } else if is_quoted(&text) {
+            Err(SecretFault::Quoted)
         } else {
             Ok(Self(text))
         }
@@ -58,22 +78,46 @@ impl Secret {
 
     /// The secret in a file. One line end (`\n` or `\r\n`) at its end is not part of it.
     ///
-    /// Blocks while the file system does.
+    /// Blocks as long as the file system does, which may be for ever: use [`Self::from_file_within`], or a
+    /// thread that nobody waits for.
     pub fn from_file(path: &Path) -> Result<Self, SecretFault> {
         let mut bytes = Zeroizing::new(Vec::new());
         File::open(path)?.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > LONGEST_FILE {
             return Err(SecretFault::TooLarge);
         }
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            // UTF-16, as some shells write it.
+            return Err(SecretFault::ByteOrderMark);
+        }
         let text = std::str::from_utf8(&bytes).map_err(|_| SecretFault::NotText)?;
         let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
         Self::given(line.to_owned())
+    }
+
+    /// The same, but blocks for `limit` at most. The thread that reads is left alone then: it does not stop
+    /// the process from ending.
+    pub fn from_file_within(path: &Path, limit: Duration) -> Result<Self, SecretFault> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let path = path.to_owned();
+        std::thread::Builder::new().name("secret-file".to_owned()).spawn(move || {
+            // Nobody receives what comes too late.
+            let _ = sender.send(Self::from_file(&path));
+        })?;
+        receiver.recv_timeout(limit).unwrap_or(Err(SecretFault::TooSlow))
     }
 
     /// The text itself, for the one place that must send it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
+}
+
+/// True where a pair of quotation marks stands around the text.
+fn is_quoted(text: &str) -> bool {
+    let encloses =
+        |(open, close): (char, char)| text.strip_prefix(open).is_some_and(|rest| rest.ends_with(close));
+    QUOTATION_MARKS.into_iter().any(encloses)
 }
 
 impl fmt::Debug for Secret {
@@ -111,10 +155,47 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_secret_is_told_apart() {
+    fn what_editors_and_scripts_put_around_a_secret_is_an_error_that_says_so() {
+        for text in
+            ["\u{feff}s3cret", "\u{feff}s3cret\n", "\u{feff}", "\u{feff} \"s3cret\"", " \u{feff}s3cret"]
+        {
+            assert!(matches!(in_file(text.as_bytes()), Err(SecretFault::ByteOrderMark)), "{text:?}");
+        }
+        assert!(matches!(in_file(b"\xff\xfes\0"), Err(SecretFault::ByteOrderMark)), "UTF-16");
+        for text in
+            ["\"s3cret\"", "'s3cret'\n", "\u{201c}s3cret\u{201d}", "\u{ab}s3cret\u{bb}\r\n", "\"\"", "''"]
+        {
+            let fault = in_file(text.as_bytes()).unwrap_err();
+            assert!(matches!(fault, SecretFault::Quoted), "{text:?}");
+            assert!(!fault.to_string().contains("s3cret"));
+        }
+        for text in ["\"", "'", "a\"b", "\"s3cret", "s3cret'", "\"s3cret'", "s\u{feff}ecret"] {
+            assert_eq!(in_file(text.as_bytes()).unwrap().reveal(), text);
+        }
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let limit = Duration::from_millis(50);
+        assert!(matches!(Secret::from_file_within(&path, limit), Err(SecretFault::TooSlow)));
+        let writer = std::thread::spawn({
+            let path = path.clone();
+            move || std::fs::write(path, "s3cret\n").unwrap()
+        });
+        // The first thread still holds the pipe's other end, and may take what is written.
+        let _ = Secret::from_file_within(&path, Duration::from_secs(5));
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn what_holds_no_secret_is_distinguished() {
         assert!(matches!(in_file(b""), Err(SecretFault::Empty)));
         assert!(matches!(in_file(b"\n"), Err(SecretFault::Empty)));
-        assert!(matches!(in_file(b"\xff\xfe"), Err(SecretFault::NotText)));
+        assert!(matches!(in_file(b"\xff"), Err(SecretFault::NotText)));
         assert!(matches!(in_file(&vec![b'x'; 70_000]), Err(SecretFault::TooLarge)));
         assert!(matches!(Secret::from_file(Path::new("/nowhere/at/all")), Err(SecretFault::Unreadable(_))));
     }

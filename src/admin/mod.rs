@@ -1,45 +1,51 @@
 //! The pages for operators, probes and scrapers: `/livez`, `/readyz`, `/metrics`, `/status`.
 //!
-//! Decides what each page says. Knows nothing of connections, since [`Admin`] is served by the same
-//! [`server`](crate::server) as the proxy, nor of who may read the pages: that is the [`Gate`]'s
-//! business. No page can show a token, since nothing that is read here holds one.
+//! An axum router behind the [guard](crate::access): the same rules as before the proxy. No page can show
+//! a token, since nothing that is read here holds one.
 
-mod page;
+mod index;
 mod readiness;
 mod status;
 
+use std::any::Any;
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::Method;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, DATE, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use tower::Layer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::trace::TraceLayer;
 
+use crate::access::{Guard, GuardLayer, Guarded, Problem, ProblemKind};
 use crate::clock::{Clock, Now};
-use crate::message::{Content, RequestHead};
-use crate::metrics::{self, ProfileReadings, Readings, Shards, TokenCounters, exposition};
-use crate::oauth::Tokens;
-use crate::server::{Drain, Service, Unreadable};
+use crate::drain::Drain;
+use crate::metrics::{self, Metrics, ProfileMetrics};
+use crate::text::printable_bytes;
+use crate::tokens::TokenSource;
 
-pub use page::{Denial, Page};
-
-/// May this request see the pages? The same guard as before the proxy, which this module does not
-/// know. What it answers itself, such as an allowed web origin's preflight, is a denial too.
-pub type Gate = Arc<dyn Fn(&RequestHead) -> Result<(), Denial> + Send + Sync>;
-
-/// What is answered to something that could not be read.
-pub type OnUnreadable = Arc<dyn Fn(Unreadable) -> Denial + Send + Sync>;
-
-/// Fields that the answer to a request gets beyond its own, whatever it is: those that let an
-/// allowed web origin read it.
-pub type Additions = Arc<dyn Fn(&RequestHead) -> Vec<(&'static str, String)> + Send + Sync>;
-
-/// What the pages tell of.
+/// What the pages show.
 pub struct Pages {
     /// The profiles, at least one.
     pub profiles: Vec<ProfilePages>,
-    /// Profiles are told apart: somebody configured them.
+    /// Somebody configured profiles, so they have names that mean something.
     pub named: bool,
+    /// All that is counted.
+    pub metrics: Metrics,
     /// What time it is.
     pub clock: Clock,
-    /// Where the process stands: the proxy's drain, not that of the listener that serves these pages.
+    /// Whether the process has begun to end: the proxy's drain, not that of the listener of these pages.
     pub drain: Drain,
     /// The program's version.
     pub version: &'static str,
@@ -47,189 +53,167 @@ pub struct Pages {
     pub started: Now,
 }
 
-/// Where an upstream is at the moment of asking; `None` while that is not known.
-pub type Whereabouts = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+/// The address of an upstream at the moment of asking; `None` while it is not known.
+pub type CurrentAddress = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// What the pages tell of one profile.
+/// What the pages show of one profile.
 pub struct ProfilePages {
-    /// What people call it.
-    pub name: String,
-    /// What is counted of its requests.
-    pub shards: Shards,
-    /// What is counted of token requests; `None` where its credentials are another profile's.
-    pub token_counters: Option<Arc<TokenCounters>>,
-    /// How things stand with its token.
-    pub tokens: Tokens,
+    /// What is counted of it; its name is the profile's.
+    pub metrics: ProfileMetrics,
+    /// Its token.
+    pub tokens: TokenSource,
     /// Its upstream.
-    pub base_url: Whereabouts,
-    /// Its token endpoint. What the query says is not shown.
+    pub base_url: CurrentAddress,
+    /// Its token endpoint. The query is not shown.
     pub token_url: String,
 }
 
 /// Serves the pages. Cheap to clone.
 ///
-/// Cancellation: every page is made at once, and making it changes nothing.
+/// Cancellation: a page is made at once, and making it changes nothing.
 #[derive(Clone)]
 pub struct Admin {
-    pages: Arc<Pages>,
-    gate: Gate,
-    unreadable: OnUnreadable,
-    additions: Additions,
+    router: Router,
+    guard: Guard,
 }
 
-/// What there is to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Resource {
-    Index,
-    Liveness,
-    /// Of all profiles, or of the one at this place.
-    Readiness(Option<usize>),
-    Metrics,
-    Status,
-}
-
-/// Every page: where it is, what it is, and what the index says of it.
-const RESOURCES: [(&str, Resource, &str); 5] = [
-    ("/", Resource::Index, "this list"),
-    ("/livez", Resource::Liveness, "200 while the process runs"),
-    ("/readyz", Resource::Readiness(None), "200 while requests can be served, else 503 with the reason"),
-    ("/metrics", Resource::Metrics, "counters in the Prometheus text format"),
-    ("/status", Resource::Status, "token, requests and retries as JSON"),
+/// Every page: where it is, and what the index says of it.
+const PAGES: [(&str, &str); 5] = [
+    ("/", "this list"),
+    ("/livez", "200 while the process runs"),
+    ("/readyz", "200 while requests can be served, else 503 with the reason"),
+    ("/metrics", "counters in the Prometheus text format"),
+    ("/status", "token, requests and retries as JSON"),
 ];
 
-const PLAIN: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
-
 impl Admin {
-    /// Serves `pages` to whom `gate` lets through.
-    pub fn new(pages: Pages, gate: Gate, unreadable: OnUnreadable) -> Self {
-        Self { pages: Arc::new(pages), gate, unreadable, additions: Arc::new(|_| Vec::new()) }
+    /// Serves `pages` to those that `guard` admits.
+    pub fn new(pages: Pages, guard: Guard) -> Self {
+        Self { router: router(Arc::new(pages)), guard }
     }
 
-    /// With fields beyond the pages' own.
-    #[must_use]
-    pub fn with(mut self, additions: Additions) -> Self {
-        self.additions = additions;
-        self
-    }
-
-    async fn page(&self, head: &RequestHead) -> Page {
-        let now = self.pages.clock.now();
-        if let Err(denial) = (self.gate)(head) {
-            return Page::denied(denial, now.wall);
-        }
-        let path = path_of(&head.target);
-        let Some(resource) = self.pages.find(path) else {
-            return Page::denied(unknown(path), now.wall);
-        };
-        if head.method != Method::GET && head.method != Method::HEAD {
-            return Page::denied(wrong_method(&head.method), now.wall);
-        }
-        let (status, media_type, content) = match resource {
-            Resource::Index => (200, PLAIN, self.pages.index()),
-            Resource::Liveness => (200, PLAIN, "ok\n".to_owned()),
-            Resource::Readiness(which) => match readiness::judge(&self.pages, which, now).await {
-                Ok(()) => (200, PLAIN, "ready\n".to_owned()),
-                Err(reason) => (503, PLAIN, reason),
-            },
-            Resource::Metrics => (200, metrics::MEDIA_TYPE, self.pages.exposition()),
-            Resource::Status => (200, JSON, status::render(&self.pages, now)),
-        };
-        Page::new(status, media_type, content, now.wall)
+    /// The tower service for one connection, which arrived at the address `local`; `None` for a Unix
+    /// socket.
+    pub fn service(&self, local: Option<IpAddr>) -> Guarded<Router> {
+        GuardLayer::new(self.guard.clone(), local).layer(self.router.clone())
     }
 }
 
-impl Service for Admin {
-    type Reply<C: Content + Send + Unpin> = Page;
-
-    async fn exchange<C: Content + Send + Unpin>(&self, head: &RequestHead, _: C) -> Page {
-        let page = self.page(head).await.and((self.additions)(head));
-        if head.method == Method::HEAD { page.without_content() } else { page }
-    }
-
-    fn refuse<C: Content + Send + Unpin>(&self, why: Unreadable) -> Page {
-        Page::denied((self.unreadable)(why), self.pages.clock.now().wall)
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
     }
 }
 
-impl Pages {
-    fn find(&self, path: &[u8]) -> Option<Resource> {
-        if let Some(name) = path.strip_prefix(b"/readyz/") {
-            let place = self.profiles.iter().position(|profile| profile.name.as_bytes() == name)?;
-            return Some(Resource::Readiness(Some(place)));
+fn router(pages: Arc<Pages>) -> Router {
+    let clock = pages.clock.clone();
+    let panicked = {
+        let clock = clock.clone();
+        move |_: Box<dyn Any + Send>| -> Response<Body> {
+            Problem::new(ProblemKind::Internal).into_response(&Method::GET, clock.now().wall)
         }
-        let found = RESOURCES.into_iter().find(|(known, ..)| known.as_bytes() == path);
-        found.map(|(_, resource, _)| resource)
-    }
-
-    fn index(&self) -> String {
-        let lines = RESOURCES.map(|(path, _, about)| format!("{path:<10}{about}\n"));
-        format!("cxone-proxy {}\n\n{}", self.version, lines.concat())
-    }
-
-    fn exposition(&self) -> String {
-        exposition(&Readings {
-            profiles: self.profiles.iter().map(|profile| profile.readings(self.named)).collect(),
-            draining: self.drain.has_begun(),
-            version: self.version,
-            started: self.started.wall,
-        })
-    }
-}
-
-impl ProfilePages {
-    fn readings(&self, named: bool) -> ProfileReadings<'_> {
-        ProfileReadings {
-            name: named.then_some(self.name.as_str()),
-            shards: &self.shards,
-            tokens: self.token_counters.as_deref(),
-        }
-    }
-}
-
-/// The path of a request target in origin or absolute form (RFC 9112 section 3.2), without query.
-/// The authority has been judged by the gate.
-fn path_of(target: &[u8]) -> &[u8] {
-    let whole = if target.starts_with(b"/") {
-        target
-    } else {
-        let authority = target.windows(3).position(|window| window == b"://").map_or(0, |at| at + 3);
-        let rest = target.get(authority..).unwrap_or_default();
-        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
-        rest.get(end..).unwrap_or_default()
     };
-    let end = whole.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(whole.len());
-    match whole.get(..end) {
-        None | Some([]) => b"/",
-        Some(path) => path,
+    let date = move |_: &Response<_>| HeaderValue::try_from(httpdate::fmt_http_date(clock.now().wall)).ok();
+    let always = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    Router::new()
+        .route("/", get(index))
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
+        .route("/readyz/{name}", get(ready_one))
+        .route("/metrics", get(exposition))
+        .route("/status", get(status))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(pages)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CompressionLayer::new())
+        // A page is of this moment, and no browser should take it for anything but what it is.
+        .layer(always(CACHE_CONTROL, "no-store"))
+        .layer(always(X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(always(
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ))
+        .layer(SetResponseHeaderLayer::if_not_present(DATE, date))
+        .layer(TraceLayer::new_for_http())
+}
+
+async fn index(State(pages): State<Arc<Pages>>) -> Html<String> {
+    Html(index::render(&pages))
+}
+
+async fn live() -> &'static str {
+    "ok\n"
+}
+
+async fn ready(State(pages): State<Arc<Pages>>, RawQuery(query): RawQuery) -> Response {
+    let wanted = if asks_for_any(query.as_deref()) { readiness::Wanted::Any } else { readiness::Wanted::All };
+    readiness(&pages, wanted).await
+}
+
+async fn ready_one(
+    State(pages): State<Arc<Pages>>,
+    name: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let place =
+        name.ok().and_then(|Path(name)| pages.profiles.iter().position(|own| own.metrics.name() == name));
+    match place {
+        Some(place) => readiness(&pages, readiness::Wanted::One(place)).await,
+        None => unknown(State(pages), request).await,
     }
 }
 
-fn unknown(path: &[u8]) -> Denial {
-    let shown = String::from_utf8_lossy(path.get(..200).unwrap_or(path));
-    let pages: Vec<&str> = RESOURCES.iter().map(|(path, ..)| *path).collect();
-    Denial::problem(
-        404,
-        "unknown-page",
-        "There is no such page",
-        &format!("The admin listener has no page at `{shown}`."),
-        &format!(
-            "The pages are {}. API requests belong to the proxy's own address (CXONE_PROXY_LISTEN).",
-            pages.join(", ")
-        ),
-    )
+async fn readiness(pages: &Pages, wanted: readiness::Wanted) -> Response {
+    match readiness::check(pages, wanted, pages.clock.now()).await {
+        Ok(()) => "ready\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason).into_response(),
+    }
 }
 
-fn wrong_method(method: &Method) -> Denial {
-    let mut denial = Denial::problem(
-        405,
-        "read-only",
-        "The admin pages can only be read",
-        &format!("The method is `{}`.", method.as_str().get(..40).unwrap_or(method.as_str())),
-        "Use GET or HEAD.",
-    );
-    denial.fields.push(("Allow", "GET, HEAD".to_owned()));
-    denial
+async fn exposition(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+    let now = pages.clock.now();
+    pages.metrics.set_draining(pages.drain.is_announced());
+    for profile in &pages.profiles {
+        profile.metrics.set_ready(readiness::is_ready(&pages, profile, now));
+    }
+    ([(CONTENT_TYPE, metrics::MEDIA_TYPE)], pages.metrics.exposition())
+}
+
+async fn status(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], status::render(&pages, pages.clock.now()))
+}
+
+async fn unknown(State(pages): State<Arc<Pages>>, request: Request) -> Response {
+    let paths: Vec<&str> = PAGES.iter().map(|(path, _)| *path).collect();
+    Problem::new(ProblemKind::UnknownPage)
+        .detail(format!(
+            "The admin listener has no page at `{}`.",
+            printable_bytes(request.uri().path().as_bytes())
+        ))
+        .hint(format!(
+            "The pages are {}. API requests belong to the proxy's own address (CXONE_PROXY_LISTEN).",
+            paths.join(", ")
+        ))
+        .into_response(request.method(), pages.clock.now().wall)
+}
+
+async fn wrong_method(State(pages): State<Arc<Pages>>, method: Method, uri: Uri) -> Response {
+    Problem::new(ProblemKind::ReadOnly)
+        .detail(format!(
+            "The method is `{}`, and `{}` can only be read.",
+            printable_bytes(method.as_str().as_bytes()),
+            printable_bytes(uri.path().as_bytes())
+        ))
+        .into_response(&method, pages.clock.now().wall)
+}
+
+/// `?any`, alone or with a value that does not deny it.
+fn asks_for_any(query: Option<&str>) -> bool {
+    query.unwrap_or_default().split('&').any(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        name == "any" && !matches!(value, "0" | "false" | "no")
+    })
 }
 
 #[cfg(test)]

@@ -1,50 +1,90 @@
-//! Can requests be served? Only with a valid token, and not once the process has begun to end.
+//! Can requests be served? Only with a valid token and a known upstream, and not once the process has
+//! begun to end.
 
+use std::fmt::Write;
+
+use super::status::rfc3339;
 use super::{Pages, ProfilePages};
+use crate::access::{Problem, ProblemKind};
 use crate::clock::Now;
-use crate::oauth::State;
+use crate::tokens::{State, Unavailable};
 
-/// The reason where they cannot, as plain text: one line with the word that `/status` has for it,
-/// and one with the next step.
+/// Whose readiness is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Every profile must be ready.
+    All,
+    /// One of them is enough.
+    Any,
+    /// The profile at this place must be ready.
+    One(usize),
+}
+
+/// The reason where they cannot, as plain text: one line with the word that `/status` has for it, one with
+/// the next step, and one with the next try where there is one.
 ///
-/// Takes a turn of the timer at most. Where there is no valid token the keeper is called, so that a
-/// probe finds out about a token that ran out while the machine was suspended even where no request
-/// comes. Cancel safe.
-pub(super) async fn judge(pages: &Pages, which: Option<usize>, now: Now) -> Result<(), String> {
-    if pages.drain.has_begun() {
+/// Takes one turn of the timer at most. Where there is no valid token the refresh task is woken, so that a
+/// probe finds a token that expired while the machine was suspended even where no request comes. Cancel
+/// safe.
+pub(super) async fn check(pages: &Pages, wanted: Wanted, now: Now) -> Result<(), String> {
+    if pages.drain.is_announced() {
         return Err("not ready (draining): the process is about to end\n".to_owned());
     }
     let mut reasons = String::new();
     for (place, profile) in pages.profiles.iter().enumerate() {
-        if which.is_none_or(|which| which == place)
-            && let Err(reason) = judge_one(pages, profile, now).await
-        {
-            reasons.push_str(&reason);
+        if matches!(wanted, Wanted::One(one) if one != place) {
+            continue;
+        }
+        match check_one(pages, profile, now).await {
+            Ok(()) if wanted == Wanted::Any => return Ok(()),
+            Ok(()) => {}
+            Err(reason) => reasons.push_str(&reason),
         }
     }
     if reasons.is_empty() { Ok(()) } else { Err(reasons) }
 }
 
-async fn judge_one(pages: &Pages, profile: &ProfilePages, now: Now) -> Result<(), String> {
-    let name = if pages.named { format!("{}: ", profile.name) } else { String::new() };
-    // The deadline is now: this is a look, with the reason and its hint.
-    let Err(unavailable) = profile.tokens.valid(&pages.clock, now.steady).await else {
-        return discovered(profile, &name);
+/// The same without a reason, and without waking anybody: for the gauge.
+pub(super) fn is_ready(pages: &Pages, profile: &ProfilePages, now: Now) -> bool {
+    !pages.drain.is_announced()
+        && profile.tokens.snapshot(now).state == State::Valid
+        && (profile.base_url)().is_some()
+}
+
+async fn check_one(pages: &Pages, profile: &ProfilePages, now: Now) -> Result<(), String> {
+    let name = if pages.named { format!("{}: ", profile.metrics.name()) } else { String::new() };
+    // The deadline is now: this only looks, and brings the reason with its hint.
+    let Err(unavailable) = profile.tokens.valid(now.steady).await else {
+        return check_upstream(profile, &name);
     };
-    let (why, hint) = (&unavailable.why, unavailable.why.hint());
-    match profile.tokens.snapshot(pages.clock.now()).state {
-        // It came in between the two looks.
-        State::Valid => Ok(()),
+    let now = pages.clock.now();
+    match profile.tokens.snapshot(now).state {
+        // It came between the two looks.
+        State::Valid => check_upstream(profile, &name),
         state @ (State::Absent | State::Expired | State::Refused | State::Unreachable) => {
-            Err(format!("{name}not ready ({}): {why}\nhint: {hint}\n", state.as_str()))
+            Err(format!("{name}not ready ({}): {}", state.as_str(), reason(&unavailable, now)))
         }
     }
 }
 
-fn discovered(profile: &ProfilePages, name: &str) -> Result<(), String> {
+fn reason(unavailable: &Unavailable, now: Now) -> String {
+    let mut text = format!("{unavailable}\nhint: {}\n", unavailable.hint());
+    if let Some(failure) = unavailable.failure() {
+        let wait = now.until(failure.next_try);
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let at = rfc3339(failure.next_try.wall).map(|at| format!(" ({at})")).unwrap_or_default();
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "next try: in {seconds} s{at}; a restart of the proxy asks at once");
+    }
+    text
+}
+
+fn check_upstream(profile: &ProfilePages, name: &str) -> Result<(), String> {
     if (profile.base_url)().is_some() {
         return Ok(());
     }
-    let what = "not ready (undiscovered): it is not known yet where the tenant's API is";
-    Err(format!("{name}{what}\nhint: see the log for what the discovery said\n"))
+    // The same words as in the response to a client.
+    let problem = Problem::new(ProblemKind::Undiscovered);
+    let (what, hint) = (problem.detail_text(), problem.hint_text());
+    Err(format!("{name}not ready (undiscovered): {what}\nhint: {hint}\n"))
 }

@@ -1,4 +1,4 @@
-//! `/status`: how things stand, for people and scripts. The names are promised.
+//! `/status`: the state of the proxy, for people and scripts. The names are promised.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::{Pages, ProfilePages};
 use crate::clock::Now;
-use crate::oauth::Snapshot;
+use crate::metrics::RetryReason;
+use crate::tokens::Snapshot;
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -29,6 +30,7 @@ struct Profile<'a> {
     upstream: Upstream<'a>,
     token: Token,
     requests: Requests,
+    retries: Retries,
 }
 
 #[derive(Serialize)]
@@ -46,16 +48,17 @@ struct Token {
     expires_in_seconds: Option<u64>,
     generation: u64,
     last_error: Option<String>,
+    hint: Option<String>,
+    next_try_at: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Copy, Default, Serialize)]
 struct Requests {
     total: u64,
     in_flight: usize,
 }
 
-/// In the order of [`crate::metrics::RESENDS`].
-#[derive(Serialize)]
+#[derive(Clone, Copy, Default, Serialize)]
 struct Retries {
     unauthorized: u64,
     rate_limited: u64,
@@ -64,65 +67,81 @@ struct Retries {
 
 /// The JSON text, of this moment.
 pub(super) fn render(pages: &Pages, now: Now) -> String {
-    let mut resends = [0; 3];
-    for (sum, count) in
-        pages.profiles.iter().flat_map(|profile| profile.shards.resends().into_iter().enumerate())
-    {
-        if let Some(total) = resends.get_mut(sum) {
-            *total += count;
-        }
-    }
-    let [unauthorized, rate_limited, connection] = resends;
+    let profiles: Vec<Profile<'_>> = pages.profiles.iter().map(|own| profile(own, now)).collect();
     let first = pages.profiles.first();
     let status = Status {
         version: pages.version,
         uptime_seconds: now.steady.saturating_duration_since(pages.started.steady).as_secs(),
-        draining: pages.drain.has_begun(),
+        draining: pages.drain.is_announced(),
         upstream: first.map(upstream),
-        token: first.map(|profile| token(profile.tokens.snapshot(now), now.wall)),
-        requests: Requests {
-            total: pages.profiles.iter().map(|profile| profile.shards.answered()).sum(),
-            in_flight: pages.profiles.iter().map(|profile| profile.shards.in_flight()).sum(),
-        },
-        retries: Retries { unauthorized, rate_limited, connection },
-        profiles: pages
-            .named
-            .then(|| pages.profiles.iter().map(|profile| of_profile(profile, now)).collect()),
+        token: first.map(|own| token(own.tokens.snapshot(now), now.wall)),
+        requests: profiles.iter().fold(Requests::default(), |sum, own| sum.plus(own.requests)),
+        retries: profiles.iter().fold(Retries::default(), |sum, own| sum.plus(own.retries)),
+        profiles: pages.named.then_some(profiles),
     };
-    // Serialising strings, numbers and flags cannot fail.
+    // Serialising texts, numbers and flags cannot fail.
     let mut text = serde_json::to_string_pretty(&status).unwrap_or_default();
     text.push('\n');
     text
 }
 
-fn of_profile(profile: &ProfilePages, now: Now) -> Profile<'_> {
+fn profile(own: &ProfilePages, now: Now) -> Profile<'_> {
+    let retries = |reason| own.metrics.retries(reason);
     Profile {
-        name: &profile.name,
-        upstream: upstream(profile),
-        token: token(profile.tokens.snapshot(now), now.wall),
-        requests: Requests { total: profile.shards.answered(), in_flight: profile.shards.in_flight() },
+        name: own.metrics.name(),
+        upstream: upstream(own),
+        token: token(own.tokens.snapshot(now), now.wall),
+        requests: Requests { total: own.metrics.responses(), in_flight: own.metrics.in_flight() },
+        retries: Retries {
+            unauthorized: retries(RetryReason::Unauthorized),
+            rate_limited: retries(RetryReason::RateLimited),
+            connection: retries(RetryReason::Connection),
+        },
     }
 }
 
-fn upstream(profile: &ProfilePages) -> Upstream<'_> {
-    Upstream { base_url: (profile.base_url)(), token_url: without_query(&profile.token_url) }
+fn upstream(own: &ProfilePages) -> Upstream<'_> {
+    Upstream { base_url: (own.base_url)(), token_url: without_query(&own.token_url) }
 }
 
 fn token(snapshot: Snapshot, now: SystemTime) -> Token {
-    let Snapshot { state, scopes, obtained_at, expires_at, generation, last_error } = snapshot;
+    let failure = snapshot.failure;
     Token {
-        state: state.as_str(),
-        scopes,
-        obtained_at: obtained_at.and_then(rfc3339),
-        expires_at: expires_at.and_then(rfc3339),
-        expires_in_seconds: expires_at.map(|end| end.duration_since(now).unwrap_or_default().as_secs()),
-        generation,
-        last_error,
+        state: snapshot.state.as_str(),
+        scopes: snapshot.scopes,
+        obtained_at: snapshot.obtained_at.and_then(rfc3339),
+        expires_at: snapshot.expires_at.and_then(rfc3339),
+        expires_in_seconds: snapshot.expires_at.map(|end| seconds_until(end, now)),
+        generation: snapshot.generation,
+        last_error: failure.as_ref().map(ToString::to_string),
+        hint: failure.as_ref().map(|failure| failure.hint()),
+        next_try_at: failure.and_then(|failure| rfc3339(failure.next_try.wall)),
     }
 }
 
+impl Requests {
+    fn plus(self, other: Self) -> Self {
+        Self { total: self.total + other.total, in_flight: self.in_flight + other.in_flight }
+    }
+}
+
+impl Retries {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            unauthorized: self.unauthorized + other.unauthorized,
+            rate_limited: self.rate_limited + other.rate_limited,
+            connection: self.connection + other.connection,
+        }
+    }
+}
+
+/// Never negative.
+fn seconds_until(end: SystemTime, now: SystemTime) -> u64 {
+    end.duration_since(now).unwrap_or_default().as_secs()
+}
+
 /// In UTC, with whole seconds; `None` beyond the year 9999.
-fn rfc3339(at: SystemTime) -> Option<String> {
+pub(super) fn rfc3339(at: SystemTime) -> Option<String> {
     let exact = Timestamp::try_from(at).ok()?;
     Timestamp::from_second(exact.as_second()).ok().map(|whole| whole.to_string())
 }
@@ -139,7 +158,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::oauth::State;
 
     #[test]
     fn times_are_written_with_seconds_in_utc() {
@@ -150,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_query_says_is_not_shown() {
+    fn the_query_of_an_address_is_not_shown() {
         assert_eq!(without_query("https://a.example/token?key=s3cret"), "https://a.example/token");
         assert_eq!(without_query("https://a.example/token"), "https://a.example/token");
     }
@@ -158,16 +176,8 @@ mod tests {
     proptest! {
         #[test]
         fn the_rest_of_a_token_is_never_negative(end in 0..4_000_000_000_u64, now in 0..4_000_000_000_u64) {
-            let (end_at, now_at) = (UNIX_EPOCH + Duration::from_secs(end), UNIX_EPOCH + Duration::from_secs(now));
-            let snapshot = Snapshot {
-                state: State::Valid,
-                scopes: Vec::new(),
-                obtained_at: None,
-                expires_at: Some(end_at),
-                generation: 1,
-                last_error: None,
-            };
-            prop_assert_eq!(token(snapshot, now_at).expires_in_seconds, Some(end.saturating_sub(now)));
+            let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+            prop_assert_eq!(seconds_until(at(end), at(now)), end.saturating_sub(now));
         }
     }
 }

@@ -1,25 +1,25 @@
-//! What the program can be told to do, and how it ends.
+//! The commands, one file each.
 //!
-//! One file for each command. Exit statuses and the form of errors on standard error are decided here
-//! alone; standard output belongs to the commands' results.
+//! Exit statuses are decided in `ending`, and the form of errors on standard error in `complaint`; standard
+//! output belongs to the commands' results.
 
 pub mod check;
+mod complaint;
+#[cfg(feature = "simulator")]
 pub mod demo;
+mod ending;
 mod obtain;
 pub mod ready;
 pub mod serve;
 mod signals;
+#[cfg(feature = "simulator")]
 pub mod simulate;
 pub mod token;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+pub use self::ending::Ending;
+use crate::config::{Environment, Flags};
 
-use crate::config::{ConfigError, Environment, Flags};
-
-/// A command with its options, not yet judged.
+/// A command with its options; the options' values are not parsed yet.
 pub enum Command {
     /// Runs the proxy.
     Serve(Flags),
@@ -28,11 +28,13 @@ pub enum Command {
     /// Prints an access token.
     Token(Flags),
     /// Asks a running proxy whether it is ready.
-    Ready(Flags),
+    Ready(Flags, ready::Options),
     /// Runs a simulated region with a proxy in front of it.
+    #[cfg(feature = "simulator")]
     Demo(Flags),
     /// Runs the simulated region alone.
-    Simulate(SimulateOptions),
+    #[cfg(feature = "simulator")]
+    Simulate(Box<simulate::Options>, Flags),
 }
 
 impl Command {
@@ -42,62 +44,11 @@ impl Command {
             Self::Serve(flags) => serve::run(&flags, environment),
             Self::Check(flags, options) => check::run(&flags, environment, &options),
             Self::Token(flags) => token::run(&flags, environment),
-            Self::Ready(flags) => ready::run(&flags, environment),
+            Self::Ready(flags, options) => ready::run(&flags, environment, options),
+            #[cfg(feature = "simulator")]
             Self::Demo(flags) => demo::run(&flags, environment),
-            Self::Simulate(options) => simulate::command(options, environment),
+            #[cfg(feature = "simulator")]
+            Self::Simulate(options, flags) => simulate::command(*options, &flags, environment),
         }
     }
-}
-
-/// The options of `simulate`.
-pub struct SimulateOptions {
-    /// What the region is like.
-    pub region: Box<simulate::Options>,
-    /// The options that concern its log.
-    pub log: Flags,
-}
-
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// It did what it was told to.
-    Well,
-    /// It could not.
-    Failed,
-    /// It did not try: its configuration is wrong.
-    Misconfigured,
-    /// This signal, the second one, ended it at once.
-    Signalled(u8),
-}
-
-impl Ending {
-    /// The exit status: 0, 1, 2, or 128 plus the signal's number.
-    pub fn status(self) -> u8 {
-        match self {
-            Self::Well => 0,
-            Self::Failed => 1,
-            Self::Misconfigured => 2,
-            Self::Signalled(signal) => 128_u8.saturating_add(signal),
-        }
-    }
-}
-
-impl From<Ending> for ExitCode {
-    fn from(ending: Ending) -> Self {
-        Self::from(ending.status())
-    }
-}
-
-/// Says on standard error everything that is wrong with the configuration.
-pub fn misconfigured(error: &ConfigError) -> Ending {
-    for fault in &error.faults {
-        complain(&format!("configuration error: {fault}"));
-    }
-    Ending::Misconfigured
-}
-
-/// Says one thing on standard error, for a person.
-pub fn complain(what: &str) {
-    // There is nobody left to tell when standard error is gone.
-    let _ = writeln!(io::stderr().lock(), "cxone-proxy: {what}");
 }

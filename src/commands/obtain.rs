@@ -1,16 +1,14 @@
 //! One access token, now.
 //!
-//! From the configuration to the token endpoint and back, without a keeper and without a listener.
+//! From the configuration to the token endpoint and back, without a refresh task and without a listener.
 
-use std::{error::Error, io};
+use std::io;
 
 use crate::{
-    app::settings,
     clock::Clock,
-    config::{self, Config, ConfigError, Environment, Flags, Loaded},
+    config::{self, Config, ConfigError, Environment, Flags, Loaded, Profile},
     log,
-    oauth::{self, AccessToken, Endpoint, EndpointError, Unavailable},
-    transport::tls::TlsError,
+    tokens::{self, AccessToken, Endpoint, HttpClientError, Network, Unavailable},
 };
 
 /// There is no token, and why.
@@ -19,12 +17,9 @@ pub(super) enum NoToken {
     /// The configuration is wrong in itself.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The CA bundle is wrong.
-    #[error("upstream.ca_file: {0}; accepted: a PEM file of CA certificates")]
-    Tls(#[from] TlsError),
     /// The token endpoint cannot be asked as configured.
-    #[error("{} ({})", .0, cause(.0))]
-    Endpoint(#[from] EndpointError),
+    #[error("the token endpoint cannot be asked as configured: {}", log::causes(.0))]
+    Endpoint(#[from] HttpClientError),
     /// The machine refuses what every program needs.
     #[error("the program cannot be set up: {0}")]
     Machine(#[from] io::Error),
@@ -33,14 +28,10 @@ pub(super) enum NoToken {
     Unavailable(#[from] Unavailable),
 }
 
-fn cause(error: &EndpointError) -> String {
-    error.source().map_or_else(|| "no cause given".to_owned(), ToString::to_string)
-}
-
 /// Loads the configuration, starts the log and asks once. Takes ten seconds at most.
 pub(super) fn obtain(flags: &Flags, environment: &Environment) -> Result<AccessToken, NoToken> {
     let Loaded { config, warnings } = config::load(flags, environment)?;
-    // A log that has been started before, by whoever embeds this, does as well.
+    // A log that has been started before, by a program that embeds this one, is as good.
     let _log = log::start(&config.log);
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -48,16 +39,24 @@ pub(super) fn obtain(flags: &Flags, environment: &Environment) -> Result<AccessT
     ask(&config)
 }
 
+/// The token endpoint of a profile.
+pub(super) fn endpoint(
+    config: &Config,
+    profile: &Profile,
+    clock: &Clock,
+) -> Result<Endpoint, HttpClientError> {
+    let forward_proxy = config.forward_proxy.toward(&profile.oauth.token_url).cloned();
+    let network = Network { tls: profile.upstream.trust.client_config(&[]), forward_proxy };
+    Endpoint::new(profile.oauth.clone(), network, clock.clone())
+}
+
 /// Asks the token endpoint once.
 fn ask(config: &Config) -> Result<AccessToken, NoToken> {
     let clock = Clock::System;
-    let endpoint = Endpoint::new(
-        settings::token(&config.oauth, &config.upstream, &config.forward_proxy)?,
-        settings::grant(&config.oauth),
-        clock.clone(),
-    )?;
+    let Some(profile) = config.profiles.first() else { return Err(io::Error::other("no profile").into()) };
+    let endpoint = endpoint(config, profile, &clock)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(oauth::fetch_once(&endpoint, &clock))?)
+    Ok(runtime.block_on(tokens::log_in_once(&endpoint, &clock))?)
 }
 
 #[cfg(test)]
@@ -69,7 +68,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// What comes of asking a token endpoint that gives this answer, and its address.
+    /// The result of asking a token endpoint that sends this response, and its address.
     pub(in crate::commands) fn asked(answer: &'static str) -> (Result<AccessToken, NoToken>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();

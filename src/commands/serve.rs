@@ -2,11 +2,16 @@
 
 use std::io;
 
-use super::signals::{Signals, on_this_thread};
-use super::{Ending, complain, misconfigured};
-use crate::app::{self, Ended, Running, StartError};
-use crate::config::{self, Config, Environment, Flags, Loaded};
-use crate::log;
+use super::{
+    complaint::{complain, complain_in, misconfigured},
+    ending::Ending,
+    signals::{Signals, on_this_thread},
+};
+use crate::{
+    config::{self, Config, Environment, Flags, Loaded},
+    log,
+    run::{self, Ended, Running, StartError},
+};
 
 /// Loads the configuration, serves, and drains.
 pub(super) fn run(flags: &Flags, environment: &Environment) -> Ending {
@@ -14,16 +19,16 @@ pub(super) fn run(flags: &Flags, environment: &Environment) -> Ending {
         Ok(loaded) => loaded,
         Err(error) => return misconfigured(&error),
     };
-    // A log that has been started before, by whoever embeds this, does as well.
-    let _log = log::start(&config.log);
+    // A log that has been started before, by a program that embeds this one, is as good.
+    let log = log::start(&config.log).ok();
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     ending(on_this_thread(async {
         let mut signals = Signals::new()?;
-        match app::start(&config) {
+        match run::start(&config, log.as_ref()) {
             Ok(running) => Ok(until_ended(running, &mut signals, &config).await),
-            Err(error) => Ok(not_started(&error)),
+            Err(error) => Ok(not_started(&error, &config)),
         }
     }))
 }
@@ -36,14 +41,15 @@ pub(super) fn ending(outcome: io::Result<Ending>) -> Ending {
 }
 
 /// Says why the proxy does not run.
-pub(super) fn not_started(error: &StartError) -> Ending {
-    if error.is_configuration() {
-        complain(&format!("configuration error: {}", log::causes(error)));
-        Ending::Misconfigured
+pub(super) fn not_started(error: &StartError, config: &Config) -> Ending {
+    let causes = log::causes(error);
+    let (what, ending) = if error.is_configuration() {
+        (format!("configuration error: {causes}"), Ending::Misconfigured)
     } else {
-        complain(&log::causes(error));
-        Ending::Failed
-    }
+        (causes, Ending::Failed)
+    };
+    complain_in(config.log.format, &what);
+    ending
 }
 
 /// Serves until the first signal, then drains; a second signal ends that at once.
@@ -51,12 +57,16 @@ pub(super) async fn until_ended(mut running: Running, signals: &mut Signals, con
     tokio::select! {
         signal = signals.next() => tracing::info!(signal, "draining"),
         what = running.failed() => {
-            complain(&format!("{what} has ended; this is a fault of the program, see the log"));
+            complain(&format!("{what} has ended; this is a fault of the program; the log says more"));
             return Ending::Failed;
         }
     }
+    let ending = async {
+        running.announce_end(config.drain_delay).await;
+        running.drain(config.drain_timeout).await
+    };
     tokio::select! {
-        ended = running.drain(config.drain_timeout) => match ended {
+        ended = ending => match ended {
             Ended::Clean => {
                 tracing::info!("drained");
                 Ending::Well

@@ -1,26 +1,45 @@
-//! SIGTERM and SIGINT, and the thread that waits for them.
+//! The signals of the program, and the thread that waits for them.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that end the program, in the order of their arrival.
+/// The signals that end the program, in the order of their arrival. Those that would end it by the system's
+/// default and must not are taken over as well.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
+    hang_up: Signal,
+    user: [Signal; 2],
 }
 
 impl Signals {
-    /// Takes both signals over from the system's default, which would end the process at once.
+    /// Takes the signals over from the system's default, which would end the process at once.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
+        })
     }
 
-    /// Waits for the next one and tells its number. Cancel safe.
+    /// Waits for the next one that ends the program, and returns its number. Cancel safe.
     pub(super) async fn next(&mut self) -> u8 {
-        let kind = tokio::select! {
-            _ = self.terminate.recv() => SignalKind::terminate(),
-            _ = self.interrupt.recv() => SignalKind::interrupt(),
+        let [first, second] = &mut self.user;
+        let kind = loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break SignalKind::terminate(),
+                _ = self.interrupt.recv() => break SignalKind::interrupt(),
+                _ = self.quit.recv() => break SignalKind::quit(),
+                _ = self.hang_up.recv() => tracing::warn!(
+                    "SIGHUP is ignored: the configuration is read at start only. Restart the program to change it"
+                ),
+                _ = first.recv() => {}
+                _ = second.recv() => {}
+            }
         };
         u8::try_from(kind.as_raw_value()).unwrap_or_default()
     }

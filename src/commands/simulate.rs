@@ -7,13 +7,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Ending, SimulateOptions, complain, misconfigured, signals};
-use crate::config::{self, Environment};
-use crate::log;
-use crate::secret::Secret;
-use crate::simulator::{
-    AccessKey, Alpn, Client, Quota, Region, RetryAfterForm, Script, Settings, Tenant, Tls,
+use cxone_simulator::{
+    AccessKey, Alpn, Client, Quota, Region, RetryAfterForm, Script, Secret, Settings, Tenant, Tls,
 };
+
+use super::complaint::{complain, misconfigured};
+use super::ending::Ending;
+use super::signals;
+use crate::config::{self, Environment, Flags, Rate};
+use crate::log;
 
 /// What the command line says.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,8 +28,8 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub lifetime: Duration,
 
-    /// Requests that a client may make in a window of time, such as `100/1s`; more are answered 429
-    #[arg(long, value_name = "REQUESTS/DURATION", value_parser = quota)]
+    /// Requests that a client may make in a window of time, such as `100/s` or `150/5m`; more are answered 429
+    #[arg(long, value_name = "RATE", value_parser = quota)]
     pub quota: Option<Quota>,
 
     /// JSON file with the faults to start with; `PUT /_region/script` replaces them
@@ -115,9 +117,9 @@ impl SimulateError {
 }
 
 /// The command: a region until a signal ends it.
-pub(super) fn command(options: SimulateOptions, environment: &Environment) -> Ending {
-    // A log that has been started before, by whoever embeds this, does as well.
-    let _log = match config::load_log(&options.log, environment) {
+pub(super) fn command(options: Options, flags: &Flags, environment: &Environment) -> Ending {
+    // A log that has been started before, by a program that embeds this one, is as good.
+    let _log = match config::load_log(flags, environment) {
         Ok(settings) => log::start(&settings),
         Err(error) => return misconfigured(&error),
     };
@@ -126,7 +128,7 @@ pub(super) fn command(options: SimulateOptions, environment: &Environment) -> En
         let ended = async {
             signals.next().await;
         };
-        Ok(run(*options.region, ended).await)
+        Ok(run(options, ended).await)
     };
     match signals::on_this_thread(serving) {
         Ok(Ok(())) => Ending::Well,
@@ -199,27 +201,16 @@ fn read_script(path: &std::path::Path) -> io::Result<Script> {
     Ok(serde_json::from_slice(&fs::read(path)?)?)
 }
 
-/// An integer with `ms`, `s`, `m` or `h`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let factor = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err("expected an integer with ms, s, m or h, such as 90s".to_owned()),
-    };
-    let number: Option<u64> = number.parse().ok();
-    let milliseconds = number.and_then(|number| number.checked_mul(factor)).filter(|&number| number > 0);
-    milliseconds.map(Duration::from_millis).ok_or_else(|| "expected a number above nought".to_owned())
+    config::positive_duration(text)
+        .map_err(|why| format!("it {why}; accepted: an integer with ms, s, m or h, such as 90s"))
 }
 
 fn quota(text: &str) -> Result<Quota, String> {
-    let expected = || "expected requests per duration, such as 100/1s".to_owned();
-    let (requests, per) = text.split_once('/').ok_or_else(expected)?;
-    let requests = requests.parse().map_err(|_| expected())?;
-    Ok(Quota { requests, per: duration(per)?, retry_after: RetryAfterForm::Seconds })
+    let rate: Rate =
+        text.parse().map_err(|why| format!("it {why}; accepted: a rate such as 100/s or 150/5m"))?;
+    let requests = rate.count.get();
+    Ok(Quota { requests, per: rate.per, retry_after: RetryAfterForm::Seconds })
 }
 
 #[cfg(test)]
@@ -266,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_does_not_understand() {
+    fn refuses_values_of_another_form() {
         let bad = [
             "--lifetime 90",
             "--lifetime 0s",
@@ -329,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn listens_until_it_is_told_to_end() {
+    async fn listens_until_it_has_to_end() {
         let log = Log::default();
         let subscriber =
             tracing_subscriber::fmt().json().flatten_event(true).with_writer(log.clone()).finish();

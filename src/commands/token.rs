@@ -3,12 +3,13 @@
 use std::io::{self, Write};
 
 use super::{
-    Ending, complain, misconfigured,
+    complaint::{complain, misconfigured},
+    ending::Ending,
     obtain::{NoToken, obtain},
 };
 use crate::{
     config::{Environment, Flags},
-    oauth::AccessToken,
+    tokens::AccessToken,
 };
 
 /// Runs the command. Blocks for ten seconds at most.
@@ -21,10 +22,10 @@ fn end(obtained: Result<AccessToken, NoToken>, out: &mut impl Write) -> Ending {
         Ok(token) => print(token.text().reveal(), out),
         Err(NoToken::Config(error)) => misconfigured(&error),
         Err(NoToken::Unavailable(reason)) => {
-            complain(&format!("no token: {reason}. {}", reason.why.hint()));
+            complain(&format!("no token: {reason}. {}", reason.hint()));
             Ending::Failed
         }
-        Err(error @ (NoToken::Tls(_) | NoToken::Endpoint(_))) => {
+        Err(error @ NoToken::Endpoint(_)) => {
             complain(&format!("configuration error: {error}"));
             Ending::Misconfigured
         }
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_nobody_can_read_is_a_failure() {
+    fn a_token_that_cannot_be_written_is_a_failure() {
         let mut full: [u8; 0] = [];
         assert_eq!(end(asked(TOKEN).0, &mut full.as_mut_slice()), Ending::Failed);
     }

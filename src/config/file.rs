@@ -1,32 +1,33 @@
 //! The configuration file: TOML in, values with their lines out.
 //!
-//! PURE. Types are judged here, since only a file has them; what a value means is judged later, together
-//! with those from elsewhere.
+//! Pure. Types are checked here, since only a file has them; what a value means is checked later, together
+//! with the values of the other sources.
 
-use crate::invalid::Invalid;
 use std::path::Path;
 
 use toml_edit::{Document, Item, Key, TableLike, Value};
 
 use super::{
-    faults::{self, Fault},
+    error::{self, Fault},
+    layers::Found,
     options::{self, Entry, Form},
-    sources::{Found, Source},
+    source::Source,
     spelling,
 };
+use crate::invalid::Invalid;
 
-/// What a file says.
+/// What a file sets.
 #[derive(Default)]
-pub(super) struct Said {
+pub(super) struct Contents {
     /// The values of the options.
     pub(super) found: Vec<Found>,
     /// The `[[profile]]` tables in their order.
     pub(super) profiles: Vec<ProfileTable>,
 }
 
-/// One `[[profile]]`: keys of its own, and options that hold for it alone.
+/// One `[[profile]]`: the keys that only profiles have, and options for this profile alone.
 pub(super) struct ProfileTable {
-    /// Where it begins.
+    /// The line with which it begins.
     pub(super) origin: Source,
     /// Its own keys: their text, `true` and `false` for switches.
     pub(super) keys: Vec<(&'static str, Source, String)>,
@@ -46,7 +47,7 @@ const PROFILE_KEYS: [(&str, bool); 7] = [
 ];
 
 /// Reads the text of a file named `path`.
-pub(super) fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Said {
+pub(super) fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Contents {
     let mut reading = Reading { path, text, found: Vec::new(), faults };
     let mut profiles = Vec::new();
     match Document::parse(text) {
@@ -61,7 +62,7 @@ pub(super) fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Said {
             reading.faults.push(Fault::Syntax { origin, reason: error.message().replace('\n', " ") });
         }
     }
-    Said { found: reading.found, profiles }
+    Contents { found: reading.found, profiles }
 }
 
 struct Reading<'a> {
@@ -80,7 +81,7 @@ impl Reading<'_> {
     fn table(&mut self, section: &str, table: &dyn TableLike) {
         for (name, item) in table.iter() {
             let key = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
-            // An implicit table (`[a.b]` alone names `a`) has no place of its own but its key has one.
+            // An implicit table (`[a.b]` alone names `a`) has no span of its own, but its key has one.
             let offset =
                 table.key(name).and_then(Key::span).or_else(|| item.span()).map_or(0, |span| span.start);
             let origin = self.at(offset);
@@ -127,7 +128,7 @@ impl Reading<'_> {
         if key == "profile" {
             if !item.is_array_of_tables() {
                 let reason =
-                    "is no list of tables; accepted: `[[profile]]`, in double brackets, above each profile's keys"
+                    "is not a list of tables; accepted: `[[profile]]`, in double brackets, above each profile's keys"
                         .to_owned();
                 self.faults.push(Fault::Profile { key, origin, reason });
             }
@@ -156,7 +157,7 @@ impl Reading<'_> {
     }
 }
 
-/// The secret that somebody wanted to put under this key, and the option for its file.
+/// The secret that this key is meant for, and the option for its file.
 fn secret_of(key: &str) -> Option<(&'static Entry, &'static Entry)> {
     let known = [
         ("client_secret", &options::CLIENT_SECRET, &options::CLIENT_SECRET_FILE),
@@ -181,7 +182,7 @@ fn text_of(entry: &Entry, item: &Item) -> Result<String, (Option<String>, Invali
         (Form::Words, Value::Array(array)) => joined(array, " "),
         (Form::Count { .. } | Form::List, Value::String(text)) => {
             let wanted = if entry.form == Form::List { "array of strings" } else { "integer" };
-            unfit(faults::quoted(entry, text.value()), format!("is a string, where an {wanted} belongs"))
+            unfit(error::quoted(entry, text.value()), format!("is a string, where an {wanted} belongs"))
         }
         (_, Value::String(text)) => Ok(text.value().clone()),
         (form, other) => {

@@ -1,125 +1,17 @@
 //! The one table of options.
 //!
-//! Loading, `--help`, the suggestions in error messages and the README's table all derive from it, so
-//! none of them can tell another story. What a value means is decided elsewhere;
-//! this module says what there is, what it is called and what stands in when nobody sets it.
+//! Loading, `--help`, the suggestions in error messages and the documented table all come from it, so they
+//! cannot disagree. What a value means is decided elsewhere; this module says which options exist, what
+//! they are called, and what holds when nobody sets them.
 
+mod cxone;
+mod entry;
+mod serving;
 mod table;
 
-use std::time::Duration;
-
-pub use self::table::*;
-
-/// One option: its names in the three places that can set it, its default, its form.
-#[derive(Debug)]
-pub struct Entry {
-    /// The environment variable.
-    pub variable: &'static str,
-    /// The dotted key in the file; `None` for what must never stand in a file.
-    pub file_key: Option<&'static str>,
-    /// The flag without its two hyphens; `None` for what must never stand on a command line.
-    pub flag: Option<&'static str>,
-    /// What holds when nobody sets it.
-    pub default: Fallback,
-    /// The form of its values.
-    pub form: Form,
-    /// What would be accepted, as the end of a sentence.
-    pub accepts: &'static str,
-    /// What it does, in Markdown.
-    pub meaning: &'static str,
-}
-
-/// What holds when nobody sets an option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fallback {
-    /// It must be set.
-    Required,
-    /// It must be set in these cases: in words, in Markdown.
-    RequiredFor(&'static str),
-    /// Nothing, or something that follows from elsewhere: in words, in Markdown.
-    Described(&'static str),
-    /// This value, which is read like any other.
-    Value(&'static str),
-}
-
-/// The form of an option's values: decides its type in the file and its bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// Free text.
-    Text,
-    /// A URL; what it says of users and in its query is never shown.
-    Url,
-    /// A path.
-    File,
-    /// An address to listen on.
-    Address,
-    /// A TOML array, or text separated by commas.
-    List,
-    /// Text separated by spaces; a TOML array is understood as well.
-    Words,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
-    /// `true` or `false`.
-    Switch,
-    /// A duration of at least this much.
-    Duration {
-        /// The shortest that makes sense.
-        least: Duration,
-    },
-    /// A number of bytes between these two, inclusive.
-    Size {
-        /// The fewest bytes that make sense.
-        least: usize,
-        /// The most bytes that one request may hold in memory.
-        most: usize,
-    },
-    /// A TOML integer between these two, inclusive.
-    Count {
-        /// The smallest accepted.
-        least: u32,
-        /// The largest accepted.
-        most: u32,
-    },
-}
-
-/// The variable that names the configuration file.
-pub const CONFIG_VARIABLE: &str = "CXONE_PROXY_CONFIG";
-
-impl PartialEq for Entry {
-    /// Options are told apart by their variable, which every option has.
-    fn eq(&self, other: &Self) -> bool {
-        self.variable == other.variable
-    }
-}
-
-impl Eq for Entry {}
-
-impl Entry {
-    /// The name under which messages speak of it: the file key where it has one.
-    pub fn name(&self) -> &'static str {
-        self.file_key.unwrap_or(self.variable)
-    }
-
-    /// True for what nobody may see.
-    pub fn is_secret(&self) -> bool {
-        // What must never stand in a file is so because anybody may come to read the file.
-        self.file_key.is_none()
-    }
-
-    /// What stands in `--help` for its value.
-    pub fn value_name(&self) -> &'static str {
-        match self.form {
-            Form::Text => "TEXT",
-            Form::Url => "URL",
-            Form::File => "FILE",
-            Form::Address => "ADDRESS",
-            Form::List => "LIST",
-            Form::Words => "WORDS",
-            Form::OneOf(_) => "WORD",
-            Form::Switch => "true|false",
-            Form::Duration { .. } => "DURATION",
-            Form::Size { .. } => "SIZE",
-            Form::Count { .. } => "COUNT",
-        }
-    }
-}
+pub use self::{
+    cxone::*,
+    entry::{CONFIG_VARIABLE, Entry, Fallback, Form},
+    serving::*,
+    table::TABLE,
+};

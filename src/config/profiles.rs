@@ -4,22 +4,28 @@
 //! any table the flat settings are the one profile, called `default`.
 
 use super::{
-    Guard, Listen, Profile, Selector, build,
-    faults::Fault,
+    error::Fault,
     file::ProfileTable,
-    judge::{Faulty, Judge},
-    sources::{Layers, Source},
-    values::{self, AllowedHosts},
+    oauth,
+    settings::{Profile, Upstream},
+    source::Source,
+    upstream,
+    validation::{Reported, Validation},
 };
+use crate::{access::HostName, invalid::Invalid, proxy::Selector, server::Listen, tokens};
 
 /// All profiles.
-pub(super) fn profiles(judge: &mut Judge<'_>, tables: &[ProfileTable]) -> Result<Vec<Profile>, Faulty> {
+pub(super) fn profiles(
+    validation: &mut Validation<'_>,
+    tables: &[ProfileTable],
+) -> Result<Vec<Profile>, Reported> {
     if tables.is_empty() {
-        let (upstream, oauth) = build::way(judge)?;
-        let (name, select) = ("default".to_owned(), Selector::default());
+        let (upstream, oauth) = upstream_and_oauth(validation)?;
+        let (name, selector, listen) = ("default".to_owned(), Selector::default(), None);
         return Ok(vec![Profile {
             name,
-            select,
+            selector,
+            listen,
             upstream,
             oauth,
             credentials: 0,
@@ -29,51 +35,55 @@ pub(super) fn profiles(judge: &mut Judge<'_>, tables: &[ProfileTable]) -> Result
     let mut profiles: Vec<Profile> = Vec::new();
     let mut faulty = false;
     for table in tables {
-        match profile(judge, table, tables, &profiles) {
+        match profile(validation, table, tables, &profiles) {
             Ok(profile) => profiles.push(profile),
-            Err(Faulty) => faulty = true,
+            Err(Reported) => faulty = true,
         }
     }
-    forgive_used(judge, tables, &profiles);
-    if faulty { Err(Faulty) } else { Ok(profiles) }
+    forgive_used(validation, tables, &profiles);
+    if faulty { Err(Reported) } else { Ok(profiles) }
 }
 
-/// What stands among the flat settings need not be of use to every profile, as long as it is to one.
-fn forgive_used(judge: &mut Judge<'_>, tables: &[ProfileTable], profiles: &[Profile]) {
+/// A flat setting that one profile uses is no mistake, although another profile does not use it.
+fn forgive_used(validation: &mut Validation<'_>, tables: &[ProfileTable], profiles: &[Profile]) {
     let is_flat =
         |origin: &Source| !tables.iter().flat_map(|table| &table.found).any(|f| f.source == *origin);
-    let is_used = |users: &[&str]| profiles.iter().any(|profile| users.contains(&profile.oauth.grant.word()));
-    judge.faults.retain(
+    let is_used = |users: &[&str]| {
+        profiles.iter().any(|profile| users.contains(&profile.oauth.grant.grant_type().as_str()))
+    };
+    validation.faults.retain(
         |fault| !matches!(fault, Fault::Unused { origin, users, .. } if is_flat(origin) && is_used(users)),
     );
 }
 
 fn profile(
-    judge: &mut Judge<'_>,
+    validation: &mut Validation<'_>,
     table: &ProfileTable,
     tables: &[ProfileTable],
     before: &[Profile],
-) -> Result<Profile, Faulty> {
-    let name = name(judge, table, tables);
-    let select = selector(judge, table);
-    let lender = lender(judge, table, tables, before);
-    let way = inherit(judge, table, |judge| match &lender {
-        Ok(None) => build::way(judge).map(|(upstream, oauth)| (upstream, Some(oauth))),
-        // Whoever borrows asks where the lender asks: it is one token, and has been judged there.
-        Ok(Some(_)) | Err(Faulty) => build::upstream(judge).map(|upstream| (upstream, None)),
+) -> Result<Profile, Reported> {
+    let name = name(validation, table, tables);
+    let select = selector(validation, table);
+    let owner = owner(validation, table, tables, before);
+    // What is set for one profile is meant for it more than what is set for all, whatever its source.
+    let settings = validation.beneath(&table.found, |validation| match &owner {
+        Ok(None) => upstream_and_oauth(validation).map(|(upstream, oauth)| (upstream, Some(oauth))),
+        // It is one token, and its settings have been validated with their owner.
+        Ok(Some(_)) | Err(Reported) => upstream::upstream(validation).map(|upstream| (upstream, None)),
     });
-    let (name, select, (upstream, own)) = (name?, select?, way?);
-    let (oauth, credentials) = match (lender?, own) {
-        (Some(lender), _) => (lender.oauth.clone(), Some(lender.credentials)),
+    let (name, (selector, listen), (upstream, own)) = (name?, select?, settings?);
+    let (oauth, credentials) = match (owner?, own) {
+        (Some(owner), _) => (owner.oauth.clone(), Some(owner.credentials)),
         (None, Some(oauth)) => {
             let same = before.iter().position(|profile| profile.oauth == oauth);
             (oauth, same)
         }
-        (None, None) => return Err(Faulty),
+        (None, None) => return Err(Reported),
     };
     Ok(Profile {
         name,
-        select,
+        selector,
+        listen,
         upstream,
         oauth,
         credentials: credentials.unwrap_or(before.len()),
@@ -81,24 +91,25 @@ fn profile(
     })
 }
 
-/// Judges with the table's own settings above all flat ones, wherever those stand: what is said of one
-/// profile is meant for it more than what is said of all.
-fn inherit<T>(judge: &mut Judge<'_>, table: &ProfileTable, judging: impl FnOnce(&mut Judge<'_>) -> T) -> T {
-    let mut levels = vec![table.found.clone()];
-    levels.extend(judge.layers.0.iter().cloned());
-    let layers = Layers(levels);
-    let faults = std::mem::take(&mut judge.faults);
-    let warnings = std::mem::take(&mut judge.warnings);
-    let mut inner = Judge { layers: &layers, faults, warnings };
-    let judged = judging(&mut inner);
-    let Judge { faults, warnings, .. } = inner;
-    (judge.faults, judge.warnings) = (faults, warnings);
-    judged
+/// The upstream, and how to get tokens for it.
+fn upstream_and_oauth(validation: &mut Validation<'_>) -> Result<(Upstream, tokens::Settings), Reported> {
+    let upstream = upstream::upstream(validation);
+    let oauth = oauth::oauth(validation, upstream.as_ref().ok().map(|upstream| &*upstream.base_url));
+    Ok((upstream?, oauth?))
 }
 
-fn name(judge: &mut Judge<'_>, table: &ProfileTable, tables: &[ProfileTable]) -> Result<String, Faulty> {
+fn name(
+    validation: &mut Validation<'_>,
+    table: &ProfileTable,
+    tables: &[ProfileTable],
+) -> Result<String, Reported> {
     let Some(name) = value(table, "name") else {
-        return Err(fault(judge, table, "name", "is missing; accepted: a name such as `digital`".to_owned()));
+        return Err(fault(
+            validation,
+            table,
+            "name",
+            "is missing; accepted: a name such as `digital`".to_owned(),
+        ));
     };
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
     if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
@@ -106,31 +117,26 @@ fn name(judge: &mut Judge<'_>, table: &ProfileTable, tables: &[ProfileTable]) ->
             "`{}` is not a name; accepted: up to 64 lower-case letters, digits, `-` and `_`",
             name.escape_debug()
         );
-        return Err(fault(judge, table, "name", reason));
+        return Err(fault(validation, table, "name", reason));
     }
     let mut before = tables.iter().take_while(|other| !std::ptr::eq(*other, table));
     if before.any(|other| value(other, "name") == Some(name)) {
         let reason = format!("`{name}` names another profile already; accepted: a name of its own");
-        return Err(fault(judge, table, "name", reason));
+        return Err(fault(validation, table, "name", reason));
     }
     Ok(name.to_owned())
 }
 
-fn selector(judge: &mut Judge<'_>, table: &ProfileTable) -> Result<Selector, Faulty> {
-    let host = value(table, "host").map(|host| match values::allowed_hosts(host) {
-        Ok(AllowedHosts::Listed(names)) if names.len() == 1 => {
-            Ok(names.into_iter().next().unwrap_or_default())
-        }
-        Ok(AllowedHosts::Listed(_) | AllowedHosts::Any) => Err(fault(
-            judge,
-            table,
-            "host",
-            "accepted: one host name, such as `digital.localhost`".to_owned(),
-        )),
-        Err(unfit) => {
+/// What selects a profile, and its own listener.
+fn selector(
+    validation: &mut Validation<'_>,
+    table: &ProfileTable,
+) -> Result<(Selector, Option<Listen>), Reported> {
+    let host = value(table, "host").map(|host| {
+        host_name(host).map_err(|unfit| {
             let reason = format!("{unfit}; accepted: one host name, such as `digital.localhost`");
-            Err(fault(judge, table, "host", reason))
-        }
+            fault(validation, table, "host", reason)
+        })
     });
     let path_prefix = value(table, "path_prefix").map(|prefix| {
         let fits = prefix.starts_with('/')
@@ -144,97 +150,82 @@ fn selector(judge: &mut Judge<'_>, table: &ProfileTable) -> Result<Selector, Fau
             "`{}` is not a path prefix; accepted: a path such as `/digital`, without a slash at its end",
             prefix.escape_debug()
         );
-        Err(fault(judge, table, "path_prefix", reason))
+        Err(fault(validation, table, "path_prefix", reason))
     });
     let listen = value(table, "listen").map(|listen| {
         listen.parse::<Listen>().map_err(|unfit| {
             let reason =
-                format!("{unfit}; accepted: an address and port such as `127.0.0.1:8082`, or `unix:PATH`");
-            fault(judge, table, "listen", reason)
+                format!(
+                "`{}` {unfit}; accepted: an address and port such as `127.0.0.1:8082`, `localhost:8082`, or `unix:PATH`",
+                listen.escape_debug()
+            );
+            fault(validation, table, "listen", reason)
         })
     });
     let strip_prefix = value(table, "strip_prefix") == Some("true");
     if strip_prefix && path_prefix.is_none() {
         let reason = "has nothing to strip; accepted: together with path_prefix".to_owned();
-        return Err(fault(judge, table, "strip_prefix", reason));
+        return Err(fault(validation, table, "strip_prefix", reason));
     }
-    Ok(Selector {
-        host: host.transpose()?,
-        path_prefix: path_prefix.transpose()?,
-        strip_prefix,
-        listen: listen.transpose()?,
-    })
+    let selector = Selector { host: host.transpose()?, path_prefix: path_prefix.transpose()?, strip_prefix };
+    Ok((selector, listen.transpose()?))
 }
 
-/// The profile whose credentials are borrowed.
-fn lender<'p>(
-    judge: &mut Judge<'_>,
+/// One name: neither a list nor the pattern for all, which the guard accepts.
+fn host_name(text: &str) -> Result<String, Invalid> {
+    if text.is_empty() || text.contains([',', '*']) {
+        return Err(Invalid(format!("`{}` is not one host name", text.escape_debug())));
+    }
+    text.parse::<HostName>().map(|name| name.as_str().to_owned())
+}
+
+/// The profile whose credentials this one uses, where it names one.
+fn owner<'p>(
+    validation: &mut Validation<'_>,
     table: &ProfileTable,
     tables: &[ProfileTable],
     before: &'p [Profile],
-) -> Result<Option<&'p Profile>, Faulty> {
-    let Some(lender) = value(table, "credentials") else { return Ok(None) };
+) -> Result<Option<&'p Profile>, Reported> {
+    let Some(wanted) = value(table, "credentials") else { return Ok(None) };
     let is_credential = |key: &str| key.starts_with("oauth.");
     if let Some(own) = table.found.iter().find(|found| found.entry.file_key.is_some_and(is_credential)) {
-        let reason = format!("borrows what {} sets for itself; accepted: one of the two", own.entry.name());
-        return Err(fault(judge, table, "credentials", reason));
+        let reason = format!(
+            "names another profile's credentials, and {} sets some of its own; accepted: one of the two",
+            own.entry.name()
+        );
+        return Err(fault(validation, table, "credentials", reason));
     }
-    if let Some(known) = before.iter().find(|profile| profile.name == lender) {
+    if let Some(known) = before.iter().find(|profile| profile.name == wanted) {
         return Ok(Some(known));
     }
-    let place_of = |wanted: &dyn Fn(&ProfileTable) -> bool| tables.iter().position(wanted);
-    let named = |other: &ProfileTable| !std::ptr::eq(other, table) && value(other, "name") == Some(lender);
-    let reason = match (place_of(&named), place_of(&|other| std::ptr::eq(other, table))) {
-        // The lender has faults of its own, which have been kept.
-        (Some(other), Some(own)) if other < own => return Err(Faulty),
-        (Some(_), _) => format!("`{lender}` comes later; accepted: a profile that comes before this one"),
+    let index_of = |predicate: &dyn Fn(&ProfileTable) -> bool| tables.iter().position(predicate);
+    let named = |other: &ProfileTable| !std::ptr::eq(other, table) && value(other, "name") == Some(wanted);
+    let reason = match (index_of(&named), index_of(&|other| std::ptr::eq(other, table))) {
+        // The other profile has faults of its own, which have been reported.
+        (Some(other), Some(own)) if other < own => return Err(Reported),
+        (Some(_), _) => format!("`{wanted}` comes later; accepted: a profile that comes before this one"),
         (None, _) => {
-            format!("`{}` names no other profile; accepted: another profile's name", lender.escape_debug())
+            format!("`{}` names no other profile; accepted: another profile's name", wanted.escape_debug())
         }
     };
-    Err(fault(judge, table, "credentials", reason))
+    Err(fault(validation, table, "credentials", reason))
 }
 
-/// Finds profiles that nothing would ever select, because another with the same selectors comes first.
-pub(super) fn selectors(judge: &mut Judge<'_>, tables: &[ProfileTable], profiles: &[Profile]) {
-    for (place, (table, profile)) in tables.iter().zip(profiles).enumerate() {
+/// Finds profiles that no request would ever select, because another with the same selectors comes first.
+pub(super) fn selectors(validation: &mut Validation<'_>, tables: &[ProfileTable], profiles: &[Profile]) {
+    for (index, (table, profile)) in tables.iter().zip(profiles).enumerate() {
         let by = |profile: &Profile| {
-            (profile.select.host.clone(), profile.select.path_prefix.clone(), profile.select.listen.clone())
+            (profile.selector.host.clone(), profile.selector.path_prefix.clone(), profile.listen.clone())
         };
-        let first = profiles.iter().take(place).find(|other| by(other) == by(profile));
-        // Equal listeners are told as such, unless both have a port of the system's choice.
-        if let Some(first) = first.filter(|_| profile.select.listen.is_none()) {
+        let first = profiles.iter().take(index).find(|other| by(other) == by(profile));
+        // Equal listeners are an error of their own, unless the system chooses both ports.
+        if let Some(first) = first.filter(|_| profile.listen.is_none()) {
             let reason = format!(
-                "`{}` would never be selected, since `{}` is selected by the same; accepted: a host, path_prefix or listen of its own",
+                "`{}` would never be selected, since `{}` has the same selectors; accepted: a host, path_prefix or listen of its own",
                 profile.name, first.name
             );
-            fault(judge, table, "name", reason);
+            fault(validation, table, "name", reason);
         }
-    }
-}
-
-/// Judges the listeners that profiles have for themselves: who can reach them, and whether each is
-/// the only one at its address.
-pub(super) fn listeners(
-    judge: &mut Judge<'_>,
-    tables: &[ProfileTable],
-    profiles: &[Profile],
-    guard: Option<&Guard>,
-    shared: [Option<&Listen>; 2],
-) {
-    let is_closed = guard.is_some_and(|guard| !guard.allowed_hosts.is_set());
-    let mut taken: Vec<&Listen> = shared.into_iter().flatten().collect();
-    for (table, profile) in tables.iter().zip(profiles) {
-        let Some(listen) = &profile.select.listen else { continue };
-        if is_closed && listen.is_public() {
-            let (origin, address) = (source(table, "listen"), listen.to_string());
-            judge.keep(Fault::Public { name: "profile.listen", origin, address });
-        }
-        if taken.iter().any(|other| other.collides_with(listen)) {
-            let reason = format!("`{listen}` is taken by another listener; accepted: an address of its own");
-            fault(judge, table, "listen", reason);
-        }
-        taken.push(listen);
     }
 }
 
@@ -242,10 +233,15 @@ fn value<'t>(table: &'t ProfileTable, key: &str) -> Option<&'t str> {
     table.keys.iter().find(|(own, ..)| *own == key).map(|(.., text)| text.as_str())
 }
 
-fn source(table: &ProfileTable, key: &str) -> Source {
+pub(super) fn source(table: &ProfileTable, key: &str) -> Source {
     table.keys.iter().find(|(own, ..)| *own == key).map_or(&table.origin, |(_, origin, _)| origin).clone()
 }
 
-fn fault(judge: &mut Judge<'_>, table: &ProfileTable, key: &str, reason: String) -> Faulty {
-    judge.keep(Fault::Profile { key: format!("profile.{key}"), origin: source(table, key), reason })
+pub(super) fn fault(
+    validation: &mut Validation<'_>,
+    table: &ProfileTable,
+    key: &str,
+    reason: String,
+) -> Reported {
+    validation.report(Fault::Profile { key: format!("profile.{key}"), origin: source(table, key), reason })
 }

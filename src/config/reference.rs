@@ -1,4 +1,4 @@
-//! The table of options as the README shows it.
+//! The table of options as the documentation shows it.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use super::options::{self, Fallback};
 /// One Markdown row for each option: variable, file key, default, meaning.
 pub fn markdown_rows() -> String {
     let mut rows = String::new();
-    for entry in options::TABLE {
+    for entry in options::TABLE.iter() {
         let key = entry.file_key.map_or_else(|| "(never in the file)".to_owned(), |key| format!("`{key}`"));
         let default = match entry.default {
             Fallback::Required => "required ".to_owned(),

@@ -1,4 +1,4 @@
-//! "Did you mean": the known name that an unknown one was probably meant to be. PURE.
+//! "Did you mean": the known name that an unknown one was probably meant to be. Pure.
 
 use super::options::{self, CONFIG_VARIABLE};
 
@@ -6,7 +6,7 @@ use super::options::{self, CONFIG_VARIABLE};
 pub(super) fn file_key_like(unknown: &str) -> Option<&'static str> {
     let keys = || options::TABLE.iter().filter_map(|entry| entry.file_key);
     let sections = keys().filter_map(|key| key.split_once('.').map(|(section, _)| section));
-    // The right name in the wrong section is the commonest slip, and far away by letters alone.
+    // The right name in the wrong section is the most frequent slip, and its letters differ much.
     let last = last_part(unknown);
     keys()
         .find(|key| last_part(key) == last)
@@ -17,7 +17,7 @@ pub(super) fn file_key_like(unknown: &str) -> Option<&'static str> {
 /// The environment variable that `unknown` resembles.
 pub(super) fn variable_like(unknown: &str) -> Option<&'static str> {
     let names = options::TABLE.iter().map(|entry| entry.variable).chain([CONFIG_VARIABLE]);
-    // Without the prefix, which all share and which makes all look alike.
+    // Without the prefix, which all names share: it makes all of them similar.
     nearest(bare(unknown), names.map(|name| (bare(name), name)))
 }
 

@@ -1,18 +1,20 @@
 //! What one value means: text in, a typed value or the reason why not.
 //!
-//! PURE. A parser knows nothing of where its text came from; whoever called it adds the key and the
-//! source to the reason ([`super::faults`]). Reasons are the middle of a sentence whose subject is the
-//! value, and never repeat the value: some must not be shown.
+//! Pure, but for the secret in a file. A parser does not know the source of its text; its caller adds the
+//! key and the source to the reason ([`super::error`]). A reason is the predicate of a sentence whose
+//! subject is the value, and never repeats the value: some values must not be shown.
 
 use std::{ops::RangeInclusive, path::Path, str::FromStr, time::Duration};
 
 use tracing_subscriber::EnvFilter;
-use url::Host;
 
-use crate::invalid::Invalid;
-use crate::secret::{Secret, SecretFault};
+use super::files;
+use crate::{
+    invalid::Invalid,
+    secret::{Secret, SecretFault},
+};
 
-/// A year: beyond it a duration is a slip of the keyboard, and sums with instants stay far from overflow.
+/// A year: a longer duration is a slip of the keyboard, and sums with instants stay far from overflow.
 const LONGEST: Duration = Duration::from_hours(8760);
 
 /// Reads `10s`, `500ms`, `5m` or `1h`.
@@ -34,6 +36,11 @@ pub(super) fn duration(text: &str, least: Duration) -> Result<Duration, Invalid>
     }
 }
 
+/// Reads a duration that is more than zero, for flags outside of the table of options.
+pub fn positive_duration(text: &str) -> Result<Duration, Invalid> {
+    duration(text, Duration::from_millis(1))
+}
+
 /// Reads a duration, or `off` as `None`.
 pub(super) fn duration_or_off(text: &str, least: Duration) -> Result<Option<Duration>, Invalid> {
     if text == "off" { Ok(None) } else { duration(text, least).map(Some) }
@@ -53,7 +60,7 @@ pub(super) fn size(text: &str, bounds: &RangeInclusive<usize>) -> Result<usize, 
     within(bytes, bounds)
 }
 
-/// `None` stands for a number that is beyond all bounds.
+/// `None` is a number that is beyond all bounds.
 fn within<T: PartialOrd>(number: Option<T>, bounds: &RangeInclusive<T>) -> Result<T, Invalid> {
     match number {
         Some(number) if number < *bounds.start() => Err(Invalid::because("is too small")),
@@ -81,7 +88,7 @@ pub(super) fn count(text: &str, bounds: &RangeInclusive<u32>) -> Result<u32, Inv
     within(text.parse().ok(), bounds)
 }
 
-/// Reads one of `words` and answers what belongs to it.
+/// Reads one of `words` and returns its value.
 pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Invalid> {
     let known = words.iter().find(|(word, _)| *word == text);
     known.map(|(_, value)| *value).ok_or_else(|| Invalid::because("is none of the known words"))
@@ -124,131 +131,51 @@ pub(super) fn secret(text: &str) -> Result<Secret, Invalid> {
     Secret::given(text.to_owned()).map_err(unfit_secret)
 }
 
-/// Reads a secret out of its file. Blocks while the file system does.
+/// A start that takes longer over a secret's file hangs on a pipe or a network file system.
+const SECRET_FILE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Reads a secret out of its file. Blocks for five seconds at most.
 pub(super) fn secret_in_file(path: &Path) -> Result<Secret, Invalid> {
-    Secret::from_file(path).map_err(unfit_secret)
-}
-
-fn unfit_secret(fault: SecretFault) -> Invalid {
-    match fault {
-        SecretFault::Unreadable(error) => Invalid(format!("cannot be read ({error})")),
-        SecretFault::TooLarge => Invalid::because("is larger than 64 KiB"),
-        SecretFault::NotText => Invalid::because("is not valid UTF-8"),
-        SecretFault::Empty => Invalid::because("is empty"),
-        SecretFault::SurroundingSpace => {
-            Invalid::because("has white space before or after the secret, as a careless copy leaves it")
-        }
-    }
-}
-
-/// Reads scopes (RFC 6749, 3.3) into the form that goes on the wire; `None` where there are none.
-pub(super) fn scopes(text: &str) -> Result<Option<String>, Invalid> {
-    let scopes: Vec<&str> = text.split_ascii_whitespace().collect();
-    let legal = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-    if !scopes.iter().all(|scope| scope.bytes().all(legal)) {
-        return Err(Invalid::because("contains a character that no scope may have"));
-    }
-    Ok((!scopes.is_empty()).then(|| scopes.join(" ")))
-}
-
-/// Splits a list as variables and flags hold it; empty places count for nothing.
-pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty())
-}
-
-/// Which names `Host` may have beyond the built-in ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AllowedHosts {
-    /// These names, in lower case, IPv6 addresses in brackets; perhaps none.
-    Listed(Vec<String>),
-    /// Any name at all.
-    Any,
-}
-
-impl AllowedHosts {
-    /// True where the operator has named somebody: what a public listener needs.
-    pub fn is_set(&self) -> bool {
-        match self {
-            Self::Listed(names) => !names.is_empty(),
-            Self::Any => true,
-        }
-    }
-}
-
-/// Reads the list of allowed hosts.
-pub(super) fn allowed_hosts(text: &str) -> Result<AllowedHosts, Invalid> {
-    if list(text).any(|name| name == "*") {
-        return Ok(AllowedHosts::Any);
-    }
-    list(text).map(host_name).collect::<Result<_, _>>().map(AllowedHosts::Listed)
-}
-
-fn host_name(name: &str) -> Result<String, Invalid> {
-    let about = |reason: &str| Invalid(format!("names `{}`, which {reason}", name.escape_debug()));
-    if name.contains("://") {
-        return Err(about("has a scheme: leave the name alone"));
-    }
-    if name.contains('*') {
-        return Err(about("is a pattern: only whole names count, or `*` alone"));
-    }
-    if name.contains(['/', '@', '?', '#', '%', '\\']) || name.contains(char::is_whitespace) {
-        return Err(about("is more than a host name"));
-    }
-    if let Ok(address) = name.parse::<std::net::Ipv6Addr>() {
-        return Ok(format!("[{address}]"));
-    }
-    let port = name.rsplit_once(':').map(|(_, port)| port);
-    if port.is_some_and(|port| !port.contains(']')) {
-        return Err(about("has a port: every port is accepted, so leave it out"));
-    }
-    Host::parse(name).map(|host| host.to_string()).map_err(|_| about("is not a host name"))
-}
-
-/// Reads the list of allowed web origins into the form that browsers send (RFC 6454, 6.2).
-pub(super) fn allowed_origins(text: &str) -> Result<Vec<String>, Invalid> {
-    list(text).map(origin).collect()
-}
-
-fn origin(text: &str) -> Result<String, Invalid> {
-    let about = |reason: &str| Invalid(format!("names `{}`, which {reason}", text.escape_debug()));
-    if text == "*" {
-        return Err(about("would let every web page in the world use these credentials: name the origins"));
-    }
-    if text == "null" {
-        return Err(about("is what every sandboxed page and local file calls itself: name the origins"));
-    }
-    let Some((scheme, authority)) = text.split_once("://") else {
-        return Err(about("has no scheme"));
-    };
-    if authority.contains('@') {
-        return Err(Invalid::because("names an origin with user information"));
-    }
-    if authority.contains(['/', '?', '#', '\\']) {
-        return Err(about("goes on after the host: an origin has no path"));
-    }
-    if authority.contains('*') {
-        return Err(about("is a pattern: only whole origins count"));
-    }
-    if text.contains(char::is_whitespace) {
-        return Err(about("contains white space"));
-    }
-    let url = url::Url::parse(text).map_err(|_| about("is not a web origin"))?;
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(about("has no host"));
-    }
-    Ok(match url.origin() {
-        tuple @ url::Origin::Tuple(..) => tuple.ascii_serialization(),
-        // Schemes of app shells (`capacitor://localhost`): opaque to the URL standard, yet sent as they are.
-        url::Origin::Opaque(_) => {
-            format!("{}://{}", scheme.to_ascii_lowercase(), authority.to_ascii_lowercase())
+    Secret::from_file_within(path, SECRET_FILE_LIMIT).map_err(|fault| {
+        if let SecretFault::Unreadable(error) = fault {
+            Invalid(files::unreadable(path, &error))
+        } else {
+            unfit_secret(fault)
         }
     })
 }
 
-/// Checks a log filter and answers it unchanged.
+fn unfit_secret(fault: SecretFault) -> Invalid {
+    match fault {
+        SecretFault::Unreadable(error) => Invalid(format!("cannot be read: {error}")),
+        SecretFault::TooLarge => Invalid::because("is larger than 64 KiB"),
+        SecretFault::TooSlow => Invalid(format!(
+            "cannot be read within {} s: it is a pipe without a writer, or its file system does not respond",
+            SECRET_FILE_LIMIT.as_secs()
+        )),
+        SecretFault::NotText => Invalid::because("is not valid UTF-8"),
+        SecretFault::Empty => Invalid::because("is empty"),
+        SecretFault::SurroundingSpace => Invalid::because(
+            "has white space before or after the secret, which often comes of copying it: remove it",
+        ),
+        SecretFault::ByteOrderMark => Invalid::because(
+            "begins with a byte order mark, which some editors write: save the secret without it",
+        ),
+        SecretFault::Quoted => Invalid::because(
+            "has quotation marks around the secret, which would be sent as a part of it: remove them",
+        ),
+    }
+}
+
+/// Splits a list as variables and flags hold it, and leaves empty items out.
+pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// Checks a log filter and returns it unchanged.
 ///
 /// A lone word that is no level is a legal directive: it switches everything off but the module of that
-/// name. Where it looks like a slip of the keyboard it is refused, since it would silence the log.
+/// name. Where it looks like a misspelled level it is refused, since it would silence the log.
 pub(super) fn log_filter(text: &str) -> Result<String, Invalid> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     const NEARLY: [&str; 5] = ["warning", "err", "verbose", "none", "all"];

@@ -2,7 +2,7 @@
 //!
 //! Much of what is logged was written by others: an upstream's description of an error, a path of a file.
 //! The ready-made formatter passes such text on as it is, which would let it end a line and forge the next,
-//! or steer the terminal of whoever reads.
+//! or control the reader's terminal.
 
 use std::fmt::{self, Debug, Write};
 

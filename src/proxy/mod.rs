@@ -1,28 +1,37 @@
-//! What happens between a request's arrival and its answer.
+//! The proxy: one client request in, one response out.
 //!
-//! [`exchange`](Proxy::exchange) is the walk; everything it decides is decided by its pure
-//! siblings: `guard` (may it?), `target` (where to?), `fields` (with what?), `retry` (again?),
-//! `problem` (what do we say ourselves?). `replay` remembers what was sent.
+//! [`Proxy`] is a [`tower::Service`] of `http` types, so a server of any kind can call it. What it does
+//! with a request is in `forward`, from top to bottom; what it decides is decided by pure files
+//! beside it: `request` and `response` (which fields pass), [`retry`] (is it sent again?), [`rewrite`]
+//! (addresses of the upstream become addresses of this proxy). `replay` remembers what was sent.
 
-mod exchange;
-mod failure;
-pub mod fields;
-pub mod guard;
-mod lead;
-mod links;
-pub mod location;
-mod parts;
-pub mod problem;
-pub mod profile;
-pub mod replay;
-mod reply;
+mod admit;
+mod arrival;
+mod body;
+mod budget;
+mod discard;
+mod forward;
+mod in_flight;
+mod json_body;
+mod problems;
+mod replay;
+mod request;
+mod response;
 pub mod retry;
-pub mod target;
+pub mod rewrite;
+mod route;
+mod service;
+mod state;
+mod tunnel;
+mod via;
 mod waits;
-mod ways;
 
-pub use exchange::Proxy;
-pub use failure::not_admitted;
-pub use parts::Settings;
-pub use profile::{Connect, Profile, Select, Upstream};
-pub use reply::{Reply, preflight_fields};
+pub use arrival::Arrival;
+pub use body::Body;
+pub use budget::Budget;
+pub(crate) use problems::problem_kind;
+pub use replay::{BoxError, ReplayBody};
+pub use route::{ApiUpstream, Connect, Destination, Profile, Selector};
+pub use service::Proxy;
+pub use state::Settings;
+pub use via::Via;

@@ -1,180 +1,341 @@
-//! A request's content that can be sent again: what has been sent is kept, up to a limit.
+//! A request body that can be sent again: what was sent is kept in memory, up to a limit.
 //!
-//! A resend takes the kept part from memory and the rest from the client, so it works in the middle
-//! of an upload as well: an upstream that answers 401 before it has read the content is the normal
-//! case. Past the limit the memory is given up at once and the current attempt goes on. Only one
-//! attempt at a time can read, by construction: it borrows the content.
+//! A resent request takes the kept part from memory and the rest from the client, so that it works
+//! in the middle of an upload as well: an upstream that responds 401 before it has read the body is
+//! the normal case. Past the limit the memory is given up at once, and the current attempt goes on.
+//!
+//! Each attempt reads by a [`ReplayBody`] of its own. A new one takes over: the generation goes up, and
+//! the older ones fail from then on, so that two attempts never share the client's bytes.
 
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use super::fields::passing_trailers;
-use crate::message::{Content, ContentError, Fields, Framing, Next};
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
 
-/// Content with a memory.
+use super::budget::{Budget, Reserved};
+use super::request::remove_forbidden_trailers;
+
+/// An error of a client's body that the proxy knows nothing more of.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A body is kept in blocks of this size: a growing buffer would be copied again and again, and would need
+/// twice its room while it is.
+const BLOCK: usize = 64 * 1024;
+/// The first block is as small as the first piece allows: most bodies are small.
+const SMALLEST_BLOCK: usize = 1024;
+
+/// A request's body with a memory of what was sent of it.
+pub(super) enum Replay {
+    /// There is no body.
+    Empty,
+    /// There is one.
+    Body(Arc<Mutex<Tape>>),
+}
+
+/// What the proxy sends upstream as the body of one attempt.
+///
+/// Cancellation: dropping it loses nothing; the next one starts from the beginning.
 #[derive(Debug)]
-pub struct Replay<C> {
-    content: C,
-    kept: Vec<u8>,
-    limit: usize,
-    /// How much of what is kept this attempt has sent.
-    at: usize,
-    overflown: bool,
+pub struct ReplayBody {
+    tape: Option<Arc<Mutex<Tape>>>,
+    generation: u64,
+    /// How much of the body this attempt has sent.
+    sent: u64,
+    length: Option<u64>,
     ended: bool,
-    trailers: Option<Fields>,
 }
 
-impl<C: Content> Replay<C> {
-    /// Content of which at most `limit` bytes are kept. Allocates nothing until there are some.
-    pub fn new(content: C, limit: usize) -> Self {
-        Self { content, kept: Vec::new(), limit, at: 0, overflown: false, ended: false, trailers: None }
-    }
+/// Why a body cannot be read on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A newer attempt reads the body.
+    #[error("a newer attempt has taken the request body over")]
+    Superseded,
+    /// The client failed.
+    #[error(transparent)]
+    Client(#[from] ClientFailure),
+}
 
-    /// True where all that was sent is still at hand.
-    pub fn is_replayable(&self) -> bool {
-        !self.overflown
-    }
+/// How a client failed in the middle of its body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientFailure {
+    /// It went away.
+    #[error("the client went away")]
+    Gone,
+    /// What it sent is malformed.
+    #[error("the request body is malformed: {0}")]
+    Malformed(String),
+}
 
-    /// True where nothing of it has been sent yet, although there is some: nobody can have acted on
-    /// a request whose content is still to come.
-    pub fn is_unbegun(&self) -> bool {
-        let none = matches!(self.framing(), Framing::None | Framing::Length(0));
-        !none && !self.ended && self.kept.is_empty() && !self.overflown
-    }
+/// The body as it comes from the client, and what was sent of it.
+///
+/// The source is a part of it, of whatever type: in a box of its own it would be one more allocation.
+pub(super) struct Tape<S: ?Sized = dyn Body<Data = Bytes, Error = BoxError> + Send + Unpin> {
+    generation: u64,
+    /// What was sent, from the body's beginning; `None` once it was given up.
+    kept: Option<Kept>,
+    limit: usize,
+    /// Something was taken from the client.
+    begun: bool,
+    ended: bool,
+    trailers: Option<HeaderMap>,
+    /// A body that has failed once stays failed: hyper's own reads as cleanly ended afterwards.
+    failure: Option<ClientFailure>,
+    source: S,
+}
 
-    /// Starts the content over for another attempt. To be called only where it is replayable.
-    pub fn rewind(&mut self) {
-        debug_assert!(self.is_replayable(), "content that is not at hand cannot be sent again");
-        self.at = 0;
-    }
-
-    fn rest(&self) -> &[u8] {
-        self.kept.get(self.at..).unwrap_or_default()
+impl std::fmt::Debug for Tape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tape").field("generation", &self.generation).finish_non_exhaustive()
     }
 }
 
-impl<C: Content> Content for Replay<C> {
-    fn framing(&self) -> Framing {
-        self.content.framing()
+impl Replay {
+    /// A body of which at most `limit` bytes are kept, within `budget`.
+    pub(super) fn new<B>(body: B, limit: usize, budget: &Budget) -> Self
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if body.is_end_stream() {
+            return Self::Empty;
+        }
+        Self::Body(Arc::new(Mutex::new(Tape {
+            generation: 0,
+            kept: Some(Kept { first: Vec::new(), more: Vec::new(), length: 0, room: budget.reserved() }),
+            limit,
+            begun: false,
+            ended: false,
+            trailers: None,
+            failure: None,
+            source: http_body_util::BodyExt::map_err(body, Into::into),
+        })))
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, ContentError>> {
-        if !self.rest().is_empty() {
-            return Poll::Ready(Ok(Next::Bytes));
-        }
-        let next = ready!(self.content.poll_next(cx))?;
-        self.ended |= next == Next::End;
-        if next == Next::End && self.trailers.is_none() {
-            self.trailers = self.content.trailers().and_then(passing_trailers);
-        }
-        Poll::Ready(Ok(next))
+    /// The body for the next attempt, from its beginning. To be called only where the body is
+    /// replayable.
+    pub(super) fn reader(&self) -> ReplayBody {
+        let Self::Body(tape) = self else { return ReplayBody::empty() };
+        let mut locked = lock(tape);
+        locked.generation += 1;
+        let kept = locked.kept.as_ref().map_or(0, |kept| kept.length) as u64;
+        let length = locked.source.size_hint().exact().map(|left| left + kept);
+        let generation = locked.generation;
+        drop(locked);
+        ReplayBody { tape: Some(tape.clone()), generation, sent: 0, length, ended: false }
     }
 
-    fn bytes(&self) -> &[u8] {
-        let rest = self.rest();
-        if rest.is_empty() { self.content.bytes() } else { rest }
+    /// True where all that was sent is still in memory.
+    pub(super) fn is_replayable(&self) -> bool {
+        self.tape().is_none_or(|tape| tape.kept.is_some() && tape.failure.is_none())
     }
 
-    fn consume(&mut self, count: usize) {
-        let rest = self.rest().len();
-        if rest > 0 {
-            self.at += count.min(rest);
-            return;
+    /// True where there is a body and nothing of it was sent: nobody can have acted on a request
+    /// whose body is still to come.
+    pub(super) fn is_unsent(&self) -> bool {
+        self.tape().is_some_and(|tape| !tape.begun && !tape.ended)
+    }
+
+    /// How the client failed, where it did.
+    pub(super) fn client_failure(&self) -> Option<ClientFailure> {
+        self.tape()?.failure.clone()
+    }
+
+    fn tape(&self) -> Option<MutexGuard<'_, Tape>> {
+        match self {
+            Self::Empty => None,
+            Self::Body(tape) => Some(lock(tape)),
         }
-        let bytes = self.content.bytes();
-        let taken = bytes.get(..count).unwrap_or(bytes);
-        if !self.overflown {
-            if self.kept.len() + taken.len() <= self.limit {
-                self.kept.extend_from_slice(taken);
-                self.at = self.kept.len();
-            } else {
-                self.overflown = true;
-                self.kept = Vec::new();
-                self.at = 0;
+    }
+}
+
+impl Tape {
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ClientFailure>>> {
+        if let Some(failure) = &self.failure {
+            return Poll::Ready(Some(Err(failure.clone())));
+        }
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let frame = match ready!(Pin::new(&mut self.source).poll_frame(cx)) {
+            None => {
+                self.ended = true;
+                return Poll::Ready(None);
+            }
+            Some(Err(error)) => {
+                let failure = ClientFailure::of(&*error);
+                self.failure = Some(failure.clone());
+                return Poll::Ready(Some(Err(failure)));
+            }
+            Some(Ok(frame)) => frame,
+        };
+        self.begun = true;
+        match frame.into_data() {
+            Ok(data) => {
+                self.keep(&data);
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Err(frame) => {
+                self.ended = true;
+                let Ok(mut trailers) = frame.into_trailers() else { return Poll::Ready(None) };
+                remove_forbidden_trailers(&mut trailers);
+                self.trailers = (!trailers.is_empty()).then_some(trailers);
+                Poll::Ready(self.trailers.clone().map(|trailers| Ok(Frame::trailers(trailers))))
             }
         }
-        self.content.consume(count);
     }
 
-    fn trailers(&self) -> Option<&Fields> {
-        self.trailers.as_ref()
+    /// True where the body ends, without trailers, after `sent` bytes from memory.
+    fn ends_after(&self, sent: u64) -> bool {
+        let all_kept = self.kept.as_ref().is_some_and(|kept| kept.length as u64 == sent);
+        all_kept && self.trailers.is_none() && (self.ended || self.source.is_end_stream())
     }
 
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.content.poll_gone(cx)
+    /// Remembers what is about to be sent. It is copied: a slice of the server's buffer would keep all of
+    /// that buffer alive.
+    fn keep(&mut self, data: &[u8]) {
+        let Some(kept) = &mut self.kept else { return };
+        if kept.length + data.len() > self.limit || !kept.append(data) {
+            self.kept = None;
+        }
     }
+}
+
+/// The kept beginning of a body. Dropping it gives its room back to the budget.
+struct Kept {
+    /// Most bodies need one block.
+    first: Vec<u8>,
+    more: Vec<Vec<u8>>,
+    length: usize,
+    room: Reserved,
+}
+
+impl Kept {
+    /// False where the budget does not allow it.
+    fn append(&mut self, mut data: &[u8]) -> bool {
+        while !data.is_empty() {
+            let block = self.more.last_mut().unwrap_or(&mut self.first);
+            let room = block.capacity() - block.len();
+            if room == 0 {
+                let size = data.len().next_power_of_two().clamp(SMALLEST_BLOCK, BLOCK);
+                if !self.room.grow_by(size) {
+                    return false;
+                }
+                let block = Vec::with_capacity(size);
+                if self.first.is_empty() {
+                    self.first = block;
+                } else {
+                    self.more.push(block);
+                }
+                continue;
+            }
+            let (now, later) = data.split_at(room.min(data.len()));
+            block.extend_from_slice(now);
+            self.length += now.len();
+            data = later;
+        }
+        true
+    }
+
+    /// What is kept from this place on, as far as it lies in one block.
+    fn from(&self, mut place: usize) -> &[u8] {
+        for block in std::iter::once(&self.first).chain(&self.more) {
+            match block.get(place..) {
+                Some(rest) if !rest.is_empty() => return rest,
+                Some(_) | None => place -= block.len().min(place),
+            }
+        }
+        &[]
+    }
+}
+
+impl ReplayBody {
+    /// No body.
+    pub fn empty() -> Self {
+        Self { tape: None, generation: 0, sent: 0, length: Some(0), ended: true }
+    }
+}
+
+impl Body for ReplayBody {
+    type Data = Bytes;
+    type Error = ReplayError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplayError>>> {
+        let this = &mut *self;
+        let Some(tape) = &this.tape else { return Poll::Ready(None) };
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        let mut tape = lock(tape);
+        if tape.generation != this.generation {
+            return Poll::Ready(Some(Err(ReplayError::Superseded)));
+        }
+        let from_memory =
+            tape.kept.as_ref().and_then(|kept| Some(kept.from(usize::try_from(this.sent).ok()?)));
+        if let Some(rest) = from_memory.filter(|rest| !rest.is_empty()) {
+            let piece = Bytes::copy_from_slice(rest);
+            this.sent += piece.len() as u64;
+            this.ended = tape.ends_after(this.sent);
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if tape.ended
+            && let Some(trailers) = &tape.trailers
+        {
+            this.ended = true;
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers.clone()))));
+        }
+        let polled = ready!(tape.poll_client(cx)).transpose()?;
+        this.ended = match polled.as_ref().and_then(Frame::data_ref) {
+            Some(data) => {
+                this.sent += data.len() as u64;
+                tape.source.is_end_stream()
+            }
+            None => true,
+        };
+        Poll::Ready(polled.map(Ok))
+    }
+
+    /// True with the last byte where no trailers can follow: hyper writes the end together with it then.
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.length {
+            Some(length) => SizeHint::with_exact(length.saturating_sub(self.sent)),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+impl ClientFailure {
+    /// What an error of the client's body means. The server's body says "malformed" by the kind of an
+    /// I/O error in the chain of causes; anything else is a connection that ended.
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(io) = error.downcast_ref::<std::io::Error>()
+                && matches!(io.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput)
+            {
+                return Self::Malformed(io.to_string());
+            }
+            cause = error.source();
+        }
+        Self::Gone
+    }
+}
+
+/// Nothing panics while it holds this lock; if something did, the tape would be whole.
+fn lock(tape: &Mutex<Tape>) -> MutexGuard<'_, Tape> {
+    tape.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::task::Waker;
-
-    /// Content that is there at once, in pieces.
-    struct Pieces {
-        pieces: Vec<Vec<u8>>,
-        at: usize,
-    }
-
-    impl Content for Pieces {
-        fn framing(&self) -> Framing {
-            Framing::Open
-        }
-        fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Result<Next, ContentError>> {
-            while self.pieces.first().is_some_and(|piece| piece.len() == self.at) {
-                self.pieces.remove(0);
-                self.at = 0;
-            }
-            Poll::Ready(Ok(if self.pieces.is_empty() { Next::End } else { Next::Bytes }))
-        }
-        fn bytes(&self) -> &[u8] {
-            self.pieces.first().map_or(&[], |piece| &piece[self.at..])
-        }
-        fn consume(&mut self, count: usize) {
-            self.at += count;
-        }
-        fn trailers(&self) -> Option<&Fields> {
-            None
-        }
-        fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
-            Poll::Pending
-        }
-    }
-
-    proptest! {
-        /// However far an attempt came before the next one began, and in whatever steps: the next
-        /// one sends the same bytes from the start, for as long as no more than the limit was sent.
-        #[test]
-        fn every_attempt_sends_the_same_from_the_start(
-            pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 0..12),
-            limit in 0_usize..200,
-            attempts in proptest::collection::vec(proptest::collection::vec(1_usize..15, 0..30), 1..6),
-        ) {
-            let whole = pieces.concat();
-            let mut replay = Replay::new(Pieces { pieces, at: 0 }, limit);
-            let mut cx = Context::from_waker(Waker::noop());
-            let mut furthest = 0;
-            for steps in attempts {
-                if !replay.is_replayable() {
-                    prop_assert!(furthest > limit);
-                    break;
-                }
-                prop_assert!(furthest <= limit);
-                replay.rewind();
-                let mut sent = Vec::new();
-                for step in steps {
-                    let Poll::Ready(next) = replay.poll_next(&mut cx) else { unreachable!() };
-                    if next.unwrap() == Next::End {
-                        prop_assert_eq!(&sent, &whole);
-                        break;
-                    }
-                    let count = step.min(replay.bytes().len());
-                    sent.extend_from_slice(&replay.bytes()[..count]);
-                    replay.consume(count);
-                }
-                furthest = furthest.max(sent.len());
-                prop_assert!(whole.starts_with(&sent));
-            }
-        }
-    }
-}
+mod tests;

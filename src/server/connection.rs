@@ -1,354 +1,357 @@
-//! One HTTP/1 connection of a client: head, exchange, reply, and again.
+//! One client connection, from the accept to its end: parked without memory while nothing comes,
+//! driven by hyper while requests do.
 //!
-//! All of it is one task, and while requests come one after the other it registers no timer: one
-//! coarse timer per connection notices silence, and looks at what really happened when it fires.
+//! All of it is one task with one alarm. While requests come one after the other nothing is measured
+//! but the moment at which a response has left.
 
-use std::io;
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use bytes::Bytes;
+use hyper::server::conn::http1::UpgradeableConnection;
+use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
 
-use super::content::{ClientContent, Signals};
-use super::io::{ReadHalf, Whole, WriteHalf, readable, reset_on_close};
-use super::sending::{Ending, Streamed, poll_continue, poll_stream, write_head};
-use super::{Limits, Reply, Service, Unreadable, http2, tunnel};
-use crate::drain::Drain;
-use crate::http1::{
-    Body, Chunked, HeadError, Outbox, PREFACE, Reader, keeps_alive, parse_request, request_framing,
-};
-use crate::message::{Content, Empty, Framing, RequestHead, Version};
+use super::alarm::Alarm;
+use super::client_io::ClientIo;
+use super::http1::{Http1Service, Payload, RequestService};
+use super::setup::Setup;
+use super::signals::Signals;
+use super::silence::{Deadline, Silence};
+use super::states::{Phase, Reading, Stop};
+use super::waiting::Stall;
+use super::{ParseProblem, closing, http2};
 
-/// After so much silence a connection's buffers are worth more elsewhere.
-const SHED_AFTER: Duration = Duration::from_secs(2);
-/// How long, and for how many bytes, we listen to a client after a reply that ended the connection:
-/// closing at once would reset it, and the client might never see the reply.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 512 * 1024;
+/// How often an upload is looked after whose client may have gone: hyper does not read then.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The first byte of every TLS client (RFC 8446 section 5.1: a handshake record).
+const TLS: u8 = 0x16;
 
-/// Serves a connection to its end. Cancellation: the connection is closed.
-pub(super) async fn serve<S: Service>(
-    read: ReadHalf,
-    write: WriteHalf,
+/// What is left to do with a connection.
+enum After {
+    /// Waits without memory for the next request.
+    Park(ClientIo),
+    Close,
+    /// The response has left and was the last one.
+    Linger(ClientIo),
+    /// A response broke off that ends with the connection, and the socket knows no reset.
+    Hold(ClientIo),
+    /// A document of our own, and the end.
+    Refuse(ClientIo, ParseProblem),
+    Http2(ClientIo),
+    /// Somebody else has the byte stream now.
+    Tunnel,
+}
+
+/// Why hyper's turn is over.
+enum Verdict {
+    /// hyper says so.
+    Ended,
+    Stop(Stop),
+    /// There was silence for long enough.
+    Silence(Deadline),
+    /// A response has left, and hyper holds the beginning of the next head, perhaps.
+    Unsure,
+    Stalled,
+}
+
+/// Serves a connection to its end. `accepted`: when it was. Cancellation: the connection is closed.
+pub(super) async fn serve<S, B>(
+    mut io: ClientIo,
+    signals: Arc<Signals>,
     service: S,
-    limits: Limits,
-    drain: Drain,
-) {
-    let now = Instant::now();
+    setup: Arc<Setup>,
+    accepted: Instant,
+) where
+    S: RequestService<B>,
+    B: Payload,
+{
+    poll_fn(|cx| {
+        signals.set_driver(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
     let mut connection = Connection {
-        read,
-        write,
-        reader: Reader::default(),
-        outbox: Outbox::default(),
-        head: RequestHead::default(),
-        scanned: 0,
+        signals,
         service,
-        limits,
-        since: now,
-        first: true,
+        alarm: Alarm::new(accepted + setup.limits.header_timeout),
+        setup,
+        silence: Silence::new(accepted),
+        finished: 0,
+        stall: Stall::default(),
+        is_roomy: false,
     };
-    // What serves requests is large, and behind a pointer it is there only while requests come.
-    let after = loop {
-        let after = Box::pin(connection.run(&drain)).await;
-        if !(matches!(after, After::Parked) && connection.park(&drain).await) {
-            break after;
+    loop {
+        if !connection.park(&io).await {
+            return;
         }
-    };
-    match after {
-        After::Close | After::Parked => {}
-        After::Linger => connection.linger().await,
-        After::Reset => reset_on_close(connection.write),
-        After::Http2 => {
-            let Connection { read, write, reader, service, .. } = connection;
-            let io = Whole { read, write, first: reader.buffer, heard: Arc::default() };
-            Box::pin(http2::serve(io, service, limits, drain, now)).await;
+        // What serves requests is large: behind a pointer it is there only while requests come.
+        match Box::pin(connection.run(io)).await {
+            After::Park(parked) => io = parked,
+            After::Close => return,
+            After::Linger(io) => return Box::pin(closing::linger(io)).await,
+            After::Hold(io) => {
+                return Box::pin(closing::hold(io, connection.setup.limits.idle_timeout)).await;
+            }
+            After::Refuse(io, problem) => {
+                let response = connection.setup.problem(problem);
+                return Box::pin(closing::refuse(io, &connection.signals, response)).await;
+            }
+            After::Http2(io) => {
+                let Connection { signals, service, setup, alarm, .. } = connection;
+                return Box::pin(http2::serve(io, signals, service, setup, alarm, accepted)).await;
+            }
+            After::Tunnel => return connection.watch_tunnel().await,
         }
     }
 }
 
 struct Connection<S> {
-    read: ReadHalf,
-    write: WriteHalf,
-    reader: Reader,
-    outbox: Outbox,
-    head: RequestHead,
-    scanned: usize,
+    signals: Arc<Signals>,
     service: S,
-    limits: Limits,
-    /// Since when the connection has been idle, or the head has been arriving.
-    since: Instant,
-    /// No request has been read yet.
-    first: bool,
+    setup: Arc<Setup>,
+    alarm: Alarm,
+    silence: Silence,
+    /// How many responses had left when the silence began.
+    finished: u32,
+    stall: Stall,
+    /// The client has sent a head of more than 100 fields.
+    is_roomy: bool,
 }
 
-/// What the wait for a head ended with.
-enum Arrived {
-    Head,
-    Http2,
-    Unreadable(Unreadable),
-    /// Nothing for a while.
-    Silence,
-    /// Nothing more is to be expected, or wanted.
-    Nothing,
-}
+/// hyper's connection over a client's byte stream.
+type Hyper<S> = UpgradeableConnection<TokioIo<ClientIo>, Http1Service<S>>;
 
-/// What is left to do with a connection.
-enum After {
-    /// Waits without memory for the next request.
-    Parked,
-    Close,
-    Linger,
-    Reset,
-    Http2,
-}
-
-/// One reply has been sent.
-enum Replied {
-    Next,
-    Last,
-    Abandoned,
-    BrokenOff,
-}
-
-impl<S: Service> Connection<S> {
-    async fn run(&mut self, drain: &Drain) -> After {
-        let mut alarm = Alarm { at: Instant::now() + SHED_AFTER };
-        let mut sleep = pin!(sleep_until(alarm.at));
-        let mut draining = pin!(drain.settled());
-        loop {
-            let arrived = std::future::poll_fn(|cx| {
-                self.poll_arrival(cx, &mut alarm, sleep.as_mut(), draining.as_mut(), drain)
-            });
-            let replied = match arrived.await {
-                Arrived::Nothing => return After::Close,
-                Arrived::Silence => return After::Parked,
-                Arrived::Http2 => return After::Http2,
-                Arrived::Unreadable(why) => return self.refuse(why).await,
-                Arrived::Head => match request_framing(&self.head) {
-                    Ok(framing) => self.exchange(framing, drain).await,
-                    Err(error) => return self.refuse(Unreadable::Framing(error)).await,
-                },
-            };
-            match replied {
-                Ok(Replied::Next) => {}
-                Ok(Replied::Last) => return After::Linger,
-                Ok(Replied::BrokenOff) => return After::Reset,
-                Ok(Replied::Abandoned) | Err(_) => return After::Close,
+impl<S> Connection<S> {
+    /// Waits for the client with as little memory as can be. False where it has waited long enough, or
+    /// the connection is to be closed.
+    async fn park(&mut self, io: &ClientIo) -> bool {
+        poll_fn(|cx| {
+            // The look comes before everything else: something may have begun to arrive.
+            if io.poll_readable(cx).is_ready() {
+                return Poll::Ready(true);
             }
-            self.first = false;
-            self.scanned = 0;
-            self.since = Instant::now();
-        }
-    }
-
-    fn poll_arrival(
-        &mut self,
-        cx: &mut Context<'_>,
-        alarm: &mut Alarm,
-        mut sleep: Pin<&mut Sleep>,
-        draining: Pin<&mut impl Future<Output = ()>>,
-        drain: &Drain,
-    ) -> Poll<Arrived> {
-        let mut begun = false;
-        loop {
-            if let Some(arrived) = self.look() {
-                return Poll::Ready(arrived);
+            if self.signals.take_close_idle() {
+                return Poll::Ready(false);
             }
-            // A head that did not come whole is given its time from its first byte.
-            if begun && !self.first {
-                self.since = Instant::now();
-            }
-            let idle = self.reader.buffer.is_empty();
-            match self.reader.poll_more(&mut self.read, cx, self.limits.header_size + PREFACE.len()) {
-                Poll::Ready(Ok(())) => begun = idle,
-                Poll::Ready(Err(_)) => return Poll::Ready(Arrived::Nothing),
-                Poll::Pending => break,
-            }
-        }
-        let idle = self.reader.buffer.is_empty();
-        // What has begun to arrive is served, so this comes after the attempt to read.
-        if idle && draining.poll(cx).is_ready() {
-            return Poll::Ready(Arrived::Nothing);
-        }
-        let due = if idle { self.since + SHED_AFTER } else { self.since + self.limits.header_timeout };
-        loop {
-            alarm.not_after(due, sleep.as_mut());
-            ready!(sleep.as_mut().poll(cx));
-            // The alarm may have been set for an earlier request.
-            if Instant::now() >= due {
-                if idle && drain.has_begun() {
-                    // The drain is about to settle, and its future wakes this task then.
+            let (due, _) = self.silence.deadline(&self.setup.limits, self.signals.is_draining(), true);
+            loop {
+                if self.alarm.poll(cx, due).is_pending() {
                     return Poll::Pending;
                 }
-                return Poll::Ready(if idle {
-                    Arrived::Silence
-                } else {
-                    Arrived::Unreadable(Unreadable::TimedOut)
-                });
+                if Instant::now() >= due {
+                    return Poll::Ready(false);
+                }
+                self.alarm.set(due);
             }
-            alarm.set(due, sleep.as_mut());
-        }
-    }
-
-    /// Waits for the client, for the drain, or for the end of patience, with as little memory as can
-    /// be. True where it is worth looking at what has come.
-    async fn park(&mut self, drain: &Drain) -> bool {
-        self.shed();
-        let patience = if self.first { self.limits.header_timeout } else { self.limits.idle_timeout };
-        tokio::select! {
-            readable = readable(&self.read) => readable.is_ok(),
-            // The look comes before the farewell: something may have begun to arrive.
-            () = drain.settled() => true,
-            () = sleep_until(self.since + patience) => false,
-        }
-    }
-
-    /// Looks at what has arrived; `None` where it is not enough to say.
-    fn look(&mut self) -> Option<Arrived> {
-        let bytes = self.reader.buffer.filled();
-        if self.first && bytes.first() == Some(&b'P') {
-            let common = bytes.iter().zip(PREFACE).take_while(|(own, due)| own == due).count();
-            if common == PREFACE.len() {
-                return Some(Arrived::Http2);
-            }
-            if common == bytes.len() {
-                return None;
-            }
-        }
-        // An empty line after the last content (RFC 9112 section 2.2) begins nothing.
-        if bytes == b"\r\n" {
-            self.reader.buffer.consume(2);
-            return None;
-        }
-        match parse_request(bytes, &mut self.scanned, self.limits.header_size, &mut self.head) {
-            Ok(Some(length)) => {
-                self.reader.buffer.consume(length);
-                Some(Arrived::Head)
-            }
-            Ok(None) if bytes.len() >= self.limits.header_size + PREFACE.len() => {
-                Some(Arrived::Unreadable(Unreadable::Head(HeadError::TooLarge)))
-            }
-            Ok(None) => None,
-            Err(error) => Some(Arrived::Unreadable(Unreadable::Head(error))),
-        }
-    }
-
-    async fn exchange(&mut self, framing: Framing, drain: &Drain) -> io::Result<Replied> {
-        let Self { read, write, reader, outbox, head, service, limits, .. } = self;
-        reader.begin(match framing {
-            Framing::None => Body::Done,
-            Framing::Length(length) => Body::Length(length),
-            Framing::Open => Body::Chunked(Box::new(Chunked::new(limits.header_size))),
-        });
-        let signals = Signals::default();
-        signals.complete.store(reader.is_complete(), Ordering::Relaxed);
-        let expects = head.version == Version::Http11
-            && !reader.is_complete()
-            && head.fields.lists(b"Expect", b"100-continue");
-        let content = ClientContent { reader, read, framing, signals: &signals, expects };
-        let mut reply = {
-            let mut exchange = pin!(service.exchange(head, content));
-            std::future::poll_fn(|cx| match exchange.as_mut().poll(cx) {
-                Poll::Ready(reply) => Poll::Ready(Ok(reply)),
-                // A client that takes no leave is gone, and with it the exchange.
-                Poll::Pending => match poll_continue(&signals, outbox, write, cx) {
-                    Ok(()) => Poll::Pending,
-                    Err(error) => Poll::Ready(Err(error)),
-                },
-            })
-            .await?
-        };
-        if reply.is_gone() {
-            return Ok(Replied::Abandoned);
-        }
-        if reply.status() == 101 {
-            write_head(&reply, head, Ending::Upgrade, outbox.buffer());
-            let Some(far) = reply.into_tunnel() else { return Ok(Replied::Abandoned) };
-            std::future::poll_fn(|cx| outbox.poll_flush(write, cx)).await?;
-            Box::pin(tunnel::run(read, &mut reader.buffer, write, far, drain)).await;
-            return Ok(Replied::Abandoned);
-        }
-        let complete = || signals.complete.load(Ordering::Relaxed);
-        // A refusal that came before the content was read ends the connection: reading on would
-        // only serve to throw away.
-        let cut_short = !complete() && reply.status() >= 400;
-        let keep = keeps_alive(head.version, &head.fields)
-            && !drain.has_begun()
-            && !cut_short
-            && (head.version != Version::Http10 || reply.framing() != Framing::Open);
-        let ending = if keep { Ending::Keep } else { Ending::Close };
-        let chunked = write_head(&reply, head, ending, outbox.buffer());
-        let streamed = std::future::poll_fn(|cx| poll_stream(&mut reply, chunked, outbox, write, cx)).await?;
-        // The upstream's connection is free before the client has taken everything.
-        drop(reply);
-        let flushed = std::future::poll_fn(|cx| outbox.poll_flush(write, cx)).await;
-        outbox.trim();
-        flushed?;
-        Ok(match streamed {
-            Streamed::BrokenOff => Replied::BrokenOff,
-            Streamed::Whole if keep && complete() => Replied::Next,
-            Streamed::Whole => Replied::Last,
         })
+        .await
     }
 
-    /// Answers what could not be read, and ends the connection.
-    async fn refuse(&mut self, why: Unreadable) -> After {
-        // The head may hold half a request, or the last one.
-        self.head.release();
-        let mut reply = self.service.refuse::<Empty>(why);
-        let Self { write, outbox, head, .. } = self;
-        write_head(&reply, head, Ending::Close, outbox.buffer());
-        let sent = std::future::poll_fn(|cx| {
-            ready!(poll_stream(&mut reply, false, outbox, write, cx))?;
-            outbox.poll_flush(write, cx)
-        });
-        if sent.await.is_ok() { After::Linger } else { After::Close }
-    }
-
-    /// Listens for a moment, so that the reply reaches a client that is still sending.
-    async fn linger(&mut self) {
-        let Self { read, write, reader, .. } = self;
-        if tokio::io::AsyncWriteExt::shutdown(write).await.is_err() {
-            return;
-        }
-        let mut left = LINGER_BYTES;
-        let listen = std::future::poll_fn(|cx| {
-            // What has been read already goes first: a full buffer would take no more.
-            loop {
-                left = left.saturating_sub(reader.buffer.len());
-                reader.buffer.consume(reader.buffer.len());
-                if left == 0 || ready!(reader.poll_more(read, cx, 64 * 1024)).is_err() {
-                    return Poll::Ready(());
+    /// Has hyper serve requests until there is a reason to do something else.
+    async fn run<B>(&mut self, mut io: ClientIo) -> After
+    where
+        S: RequestService<B>,
+        B: Payload,
+    {
+        // The first look at a request comes so soon even if the connection is never idle again.
+        self.alarm.not_after(Instant::now() + LOOK_EVERY.min(self.setup.look_every()));
+        loop {
+            let builder = if self.is_roomy { &self.setup.roomy } else { &self.setup.builder };
+            let service = Http1Service::new(self.service.clone(), self.signals.clone(), self.setup.clone());
+            let mut hyper = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
+            let verdict = poll_fn(|cx| self.poll_hyper(cx, &mut hyper)).await;
+            let Some((mut back, rest)) = self.take_back(hyper).await else { return After::Tunnel };
+            match verdict {
+                Verdict::Ended => return self.after_end(back),
+                Verdict::Stop(Stop::Http2) => return After::Http2(back),
+                Verdict::Stop(Stop::Fragment) => return After::Refuse(back, ParseProblem::Fragment),
+                Verdict::Stop(Stop::NoMemory) => return After::Refuse(back, ParseProblem::HeadTooLarge),
+                // hyper has taken the head and parsed it: a length is beyond what it can count.
+                Verdict::Stop(Stop::Refused(431)) if rest.is_empty() => {
+                    return After::Refuse(back, ParseProblem::Malformed);
+                }
+                Verdict::Stop(Stop::Refused(431)) if !self.is_roomy && !self.is_in_target(&back) => {
+                    // Perhaps there are only more fields than hyper has places for.
+                    self.is_roomy = true;
+                }
+                Verdict::Stop(Stop::Refused(status)) => {
+                    let problem = self.explain(status, &back);
+                    return After::Refuse(back, problem);
+                }
+                Verdict::Silence(Deadline::HeadTimedOut) => {
+                    return After::Refuse(back, ParseProblem::HeaderTimeout);
+                }
+                // hyper holds nothing then but empty lines: see `poll_silence`.
+                Verdict::Silence(Deadline::Park) => return After::Park(back),
+                Verdict::Silence(Deadline::Close) => return After::Close,
+                Verdict::Unsure => {
+                    back.begin_head(rest);
+                    io = back;
+                    continue;
+                }
+                Verdict::Stalled => {
+                    tracing::debug!("a client connection is cut off: the client stands still");
+                    back.stream_mut().reset_on_close();
+                    return After::Close;
                 }
             }
-        });
-        let _ = tokio::time::timeout(LINGER, listen).await;
-    }
-
-    fn shed(&mut self) {
-        self.reader.buffer.shed();
-        self.outbox.shed();
-        self.head.release();
-    }
-}
-
-/// The connection's one timer: it is moved forward only when it must fire earlier.
-struct Alarm {
-    at: Instant,
-}
-
-impl Alarm {
-    fn not_after(&mut self, due: Instant, sleep: Pin<&mut Sleep>) {
-        if due < self.at {
-            self.set(due, sleep);
+            back.put_back(rest);
+            io = back;
         }
     }
 
-    fn set(&mut self, at: Instant, sleep: Pin<&mut Sleep>) {
-        self.at = at;
-        sleep.reset(at);
+    fn poll_hyper<B>(&mut self, cx: &mut Context<'_>, hyper: &mut Hyper<S>) -> Poll<Verdict>
+    where
+        S: RequestService<B>,
+        B: Payload,
+    {
+        loop {
+            let polled = Pin::new(&mut *hyper).poll(cx);
+            if let Some(stop) = self.signals.take_stop() {
+                return Poll::Ready(Verdict::Stop(stop));
+            }
+            if let Poll::Ready(ended) = polled {
+                if let Err(error) = ended {
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "a client connection has ended"
+                    );
+                }
+                return Poll::Ready(Verdict::Ended);
+            }
+            if self.signals.take_body_dropped() {
+                // What hyper makes of the rest decides whether the connection goes on.
+                continue;
+            }
+            let fired = if self.signals.phase() == Phase::Idle {
+                self.poll_silence(cx)
+            } else {
+                self.poll_request(cx)
+            };
+            match fired {
+                Poll::Ready(Some(verdict)) => return Poll::Ready(verdict),
+                // The look is hyper's to take.
+                Poll::Ready(None) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// No request is in progress. hyper holds the beginning of a head at most, and after that has been
+    /// made sure, none that has not passed the gate.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Option<Verdict>> {
+        let finished = self.signals.finished();
+        if finished != self.finished {
+            self.finished = finished;
+            let now = Instant::now();
+            self.silence.begin(now);
+            self.stall = Stall::default();
+            self.signals.set_idle_since(self.setup.connections.millis(now));
+            if self.signals.reading() != Reading::Head {
+                return Poll::Ready(Some(Verdict::Unsure));
+            }
+        }
+        if self.signals.has_head_begun() {
+            if !self.silence.has_head() {
+                self.silence.head_begins(Instant::now());
+            }
+        } else if self.signals.take_close_idle() {
+            return Poll::Ready(Some(Verdict::Silence(Deadline::Close)));
+        }
+        loop {
+            let (due, what) = self.silence.deadline(&self.setup.limits, self.signals.is_draining(), false);
+            if self.alarm.poll(cx, due).is_pending() {
+                return Poll::Pending;
+            }
+            if Instant::now() >= due {
+                return Poll::Ready(Some(Verdict::Silence(what)));
+            }
+            self.alarm.set(due);
+        }
+    }
+
+    /// A request is in progress: looks from time to time whether the client stands still, or has gone.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<Verdict>> {
+        if self.alarm.poll(cx, self.alarm.at()).is_pending() {
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        let stalled = self.stall.look(&self.signals.waiting, now);
+        if self.setup.limits.stall_timeout.is_some_and(|limit| stalled >= limit) {
+            return Poll::Ready(Some(Verdict::Stalled));
+        }
+        let every = self.setup.look_every();
+        self.alarm.set(now + if self.signals.has_open_body() { every.min(LOOK_EVERY) } else { every });
+        self.signals.want_look();
+        Poll::Ready(None)
+    }
+
+    /// Takes the byte stream from hyper, with what hyper has read and not used. `None` where it has
+    /// become a tunnel.
+    async fn take_back<B>(&mut self, hyper: Hyper<S>) -> Option<(ClientIo, Bytes)>
+    where
+        S: RequestService<B>,
+        B: Payload,
+    {
+        if let Some(parts) = hyper.into_parts() {
+            return Some((parts.io.into_inner(), parts.read_buf));
+        }
+        // hyper has ended it as an upgrade. Where nobody upgrades it, it comes back to us.
+        let upgraded = self.signals.take_upgrade()?.await.ok()?;
+        let parts = upgraded.downcast::<TokioIo<ClientIo>>().ok()?;
+        Some((parts.io.into_inner(), parts.read_buf))
+    }
+
+    /// What follows when hyper has ended the connection.
+    fn after_end(&self, mut io: ClientIo) -> After {
+        if self.signals.has_broken_off() && self.signals.is_close_delimited() {
+            return if io.stream_mut().reset_on_close() { After::Close } else { After::Hold(io) };
+        }
+        if self.signals.has_ended() { After::Close } else { After::Linger(io) }
+    }
+
+    /// Why hyper has refused a head.
+    fn explain(&self, status: u16, io: &ClientIo) -> ParseProblem {
+        match status {
+            414 => ParseProblem::TargetTooLong,
+            431 if self.is_in_target(io) => ParseProblem::TargetTooLong,
+            431 => ParseProblem::HeadTooLarge,
+            _ if io.gate().first_byte() == TLS => ParseProblem::Tls,
+            _ => ParseProblem::Malformed,
+        }
+    }
+
+    fn is_in_target(&self, io: &ClientIo) -> bool {
+        io.gate().is_in_target(self.setup.limits.header_size)
+    }
+
+    /// Waits for the end of a tunnel that somebody else runs, and ends it where the process drains or
+    /// the client does not take what waits for it.
+    async fn watch_tunnel(mut self) {
+        self.stall = Stall::default();
+        self.alarm.set(Instant::now() + self.setup.look_every());
+        poll_fn(|cx| {
+            if self.signals.is_closed() {
+                return Poll::Ready(());
+            }
+            if self.signals.is_draining() {
+                self.signals.cut();
+            }
+            while self.alarm.poll(cx, self.alarm.at()).is_ready() {
+                let now = Instant::now();
+                let stalled = self.stall.look(&self.signals.waiting, now);
+                if self.setup.limits.stall_timeout.is_some_and(|limit| stalled >= limit) {
+                    tracing::debug!("a tunnel is cut off: the client takes nothing");
+                    self.signals.cut();
+                }
+                self.alarm.set(now + self.setup.look_every());
+            }
+            Poll::Pending
+        })
+        .await;
     }
 }

@@ -1,166 +1,212 @@
-//! Where clients come in: an address and a port, or a path in the file system.
+//! Where a listener stands, as the configuration writes it.
+//!
+//! Pure: nothing is resolved or opened here.
 
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use thiserror::Error;
-use tokio::net::{TcpListener, UnixListener};
+use crate::invalid::Invalid;
 
-use super::io::Accepted;
+/// The longest path of a Unix socket that every platform takes (`sun_path` with its final zero).
+const LONGEST_SOCKET_PATH: usize = 103;
+/// Only the user of the program may connect.
+const DEFAULT_MODE: u32 = 0o600;
 
-/// The kernel caps it; a burst of connections must not be refused.
-const BACKLOG: i32 = 4096;
-
-/// Where to listen.
+/// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// An address and a port; port 0 picks one.
+    /// One address and a TCP port; port 0 lets the system pick one.
     Tcp(SocketAddr),
+    /// This TCP port of 127.0.0.1 and of `::1`, as far as the machine has both.
+    Localhost(u16),
     /// A Unix socket.
-    Unix(PathBuf),
+    Unix {
+        /// Its place in the file system.
+        path: PathBuf,
+        /// Who may connect: permission bits of the file.
+        mode: u32,
+    },
 }
 
-/// Where is listened, really: as people write it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// The address with the port that was picked.
-    Tcp(SocketAddr),
-    /// The socket's path.
-    Unix(PathBuf),
+impl Listen {
+    /// True where other machines can reach it.
+    pub fn is_public(&self) -> bool {
+        match self {
+            Self::Tcp(address) => !address.ip().to_canonical().is_loopback(),
+            Self::Localhost(_) | Self::Unix { .. } => false,
+        }
+    }
+
+    /// True where both cannot be listened on at once. Port 0 never collides.
+    pub fn collides_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(one), Self::Tcp(two)) => one == two && one.port() != 0,
+            (Self::Localhost(one), Self::Localhost(two)) => one == two && *one != 0,
+            (Self::Tcp(address), Self::Localhost(port)) | (Self::Localhost(port), Self::Tcp(address)) => {
+                address.port() == *port && *port != 0 && is_localhost(address.ip())
+            }
+            (Self::Unix { path: one, .. }, Self::Unix { path: two, .. }) => one == two,
+            (Self::Unix { .. }, Self::Tcp(_) | Self::Localhost(_))
+            | (Self::Tcp(_) | Self::Localhost(_), Self::Unix { .. }) => false,
+        }
+    }
 }
 
-impl fmt::Display for Bound {
+/// True for the two addresses that `localhost` stands for.
+fn is_localhost(ip: IpAddr) -> bool {
+    ip == IpAddr::V4(std::net::Ipv4Addr::LOCALHOST) || ip == IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)
+}
+
+impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => address.fmt(f),
+            Self::Localhost(port) => write!(f, "localhost:{port}"),
+            Self::Unix { path, mode: DEFAULT_MODE } => write!(f, "unix:{}", path.display()),
+            Self::Unix { path, mode } => write!(f, "unix:{},mode={mode:04o}", path.display()),
         }
     }
 }
 
-/// Why listening failed.
-#[derive(Debug, Error)]
-pub enum ListenError {
-    /// Somebody else listens there.
-    #[error("{0} is in use: stop the other program, or listen elsewhere")]
-    InUse(Bound),
-    /// Something that is no socket is at the path.
-    #[error("{} exists and is not a socket: remove it, or listen elsewhere", .0.display())]
-    NotASocket(PathBuf),
-    /// The system refused.
-    #[error("cannot listen on {0}")]
-    Io(Bound, #[source] io::Error),
-}
+impl FromStr for Listen {
+    type Err = Invalid;
 
-/// A listener that no runtime has yet.
-#[derive(Debug)]
-pub struct Listener {
-    socket: Socket,
-    /// Where it listens.
-    pub bound: Bound,
-    removal: Option<Removal>,
-}
-
-/// Removes the socket's path at the end, where it is still ours.
-#[derive(Debug)]
-struct Removal {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl Drop for Removal {
-    fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
-            let _ = std::fs::remove_file(&self.path);
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if let Some(rest) = text.strip_prefix("unix:") {
+            return unix(rest);
         }
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    std::fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
-}
-
-/// Starts listening. Connections wait in the kernel's queue until a worker accepts them.
-pub fn bind(listen: &Listen) -> Result<Listener, ListenError> {
-    match listen {
-        Listen::Tcp(address) => bind_tcp(*address),
-        Listen::Unix(path) => bind_unix(path),
-    }
-}
-
-fn bind_tcp(address: SocketAddr) -> Result<Listener, ListenError> {
-    let failed = |error: io::Error| {
-        if error.kind() == io::ErrorKind::AddrInUse {
-            ListenError::InUse(Bound::Tcp(address))
-        } else {
-            ListenError::Io(Bound::Tcp(address), error)
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Tcp(address));
         }
-    };
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))
-        .map_err(failed)?;
-    // So that a restart does not wait for old connections. Not SO_REUSEPORT: a second proxy must
-    // notice the first, and nobody may take a share of its connections.
-    socket.set_reuse_address(true).map_err(failed)?;
-    socket.bind(&address.into()).map_err(failed)?;
-    socket.listen(BACKLOG).map_err(failed)?;
-    let bound = socket.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
-    Ok(Listener { socket, bound: Bound::Tcp(bound), removal: None })
-}
-
-fn bind_unix(path: &Path) -> Result<Listener, ListenError> {
-    let bound = Bound::Unix(path.to_owned());
-    let failed = |error: io::Error| ListenError::Io(bound.clone(), error);
-    if let Ok(metadata) = std::fs::symlink_metadata(path) {
-        if !metadata.file_type().is_socket() {
-            return Err(ListenError::NotASocket(path.to_owned()));
+        if text.parse::<IpAddr>().is_ok() {
+            return Err(Invalid::because("has no port"));
         }
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(ListenError::InUse(bound));
-        }
-        std::fs::remove_file(path).map_err(failed)?;
-    }
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None).map_err(failed)?;
-    socket.bind(&SockAddr::unix(path).map_err(failed)?).map_err(failed)?;
-    // Before listening, so that there is no moment at which somebody else could connect.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    socket.listen(BACKLOG).map_err(failed)?;
-    let removal = Removal { path: path.to_owned(), identity: identity(path).map_err(failed)? };
-    Ok(Listener { socket, bound: bound.clone(), removal: Some(removal) })
-}
-
-impl Listener {
-    /// Hands the listener to the current runtime.
-    pub(super) fn start(self) -> io::Result<Accepting> {
-        let Self { socket, bound, removal } = self;
-        let acceptor = match bound {
-            Bound::Tcp(_) => Acceptor::Tcp(TcpListener::from_std(socket.into())?),
-            Bound::Unix(_) => Acceptor::Unix(UnixListener::from_std(socket.into())?),
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(Invalid::because("has no port"));
         };
-        Ok(Accepting { acceptor, _removal: removal })
+        let all_digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(port) = all_digits.then(|| port.parse::<u16>().ok()).flatten() else {
+            return Err(Invalid::because("has no port between 0 and 65535"));
+        };
+        if host.eq_ignore_ascii_case("localhost") {
+            return Ok(Self::Localhost(port));
+        }
+        Err(Invalid::because(
+            "does not start with an IP address (names other than `localhost` are not resolved)",
+        ))
     }
 }
 
-/// A listener at work.
-pub(super) struct Accepting {
-    acceptor: Acceptor,
-    _removal: Option<Removal>,
+fn unix(rest: &str) -> Result<Listen, Invalid> {
+    let (path, mode) = match rest.rsplit_once(",mode=") {
+        Some((path, mode)) => (path, parse_mode(mode)?),
+        None => (rest, DEFAULT_MODE),
+    };
+    if path.is_empty() {
+        return Err(Invalid::because("has no path after `unix:`"));
+    }
+    if path.contains('\0') {
+        return Err(Invalid::because("has a path with a NUL in it"));
+    }
+    if path.len() > LONGEST_SOCKET_PATH {
+        return Err(Invalid(format!("has a path of more than {LONGEST_SOCKET_PATH} bytes")));
+    }
+    Ok(Listen::Unix { path: PathBuf::from(path), mode })
 }
 
-enum Acceptor {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+fn parse_mode(text: &str) -> Result<u32, Invalid> {
+    let octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    let mode = octal.then(|| u32::from_str_radix(text, 8).ok()).flatten().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| Invalid::because("has no mode of three octal digits after `,mode=`, such as 0660"))
 }
 
-impl Accepting {
-    /// Waits for a connection. Cancel safe.
-    pub(super) async fn accept(&self) -> io::Result<Accepted> {
-        Ok(match &self.acceptor {
-            Acceptor::Tcp(listener) => Accepted::Tcp(listener.accept().await?.0.into_std()?),
-            Acceptor::Unix(listener) => Accepted::Unix(listener.accept().await?.0.into_std()?),
-        })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_socket_paths_are_read_and_shown_alike() {
+        for text in [
+            "127.0.0.1:8080",
+            "0.0.0.0:0",
+            "[::1]:65535",
+            "localhost:80",
+            "unix:/run/cxone.sock",
+            "unix:relative",
+            "unix:/run/cxone.sock,mode=0660",
+            "unix:/run/a,b,mode=0777",
+        ] {
+            assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
+        }
+        assert_eq!("LocalHost:80".parse::<Listen>().unwrap(), Listen::Localhost(80));
+        let with_mode = "unix:/x,mode=660".parse::<Listen>().unwrap();
+        assert_eq!(with_mode, Listen::Unix { path: PathBuf::from("/x"), mode: 0o660 });
+        let without = "unix:/x".parse::<Listen>().unwrap();
+        assert_eq!(without, Listen::Unix { path: PathBuf::from("/x"), mode: 0o600 });
+    }
+
+    #[test]
+    fn what_is_no_address_is_explained() {
+        for (text, why) in [
+            ("8080", "has no port"),
+            ("127.0.0.1", "has no port"),
+            ("::1", "has no port"),
+            ("localhost:", "has no port between"),
+            ("localhost:65536", "has no port between"),
+            ("localhost:+80", "has no port between"),
+            (":8080", "does not start with an IP address"),
+            ("a.example:80", "does not start with an IP address"),
+            ("http://127.0.0.1:80", "does not start with an IP address"),
+            ("off", "has no port"),
+            ("unix:", "has no path"),
+            ("unix:,mode=0600", "has no path"),
+            ("unix:/x,mode=", "has no mode"),
+            ("unix:/x,mode=rw", "has no mode"),
+            ("unix:/x,mode=0888", "has no mode"),
+            ("unix:/x,mode=4755", "has no mode"),
+            ("unix:/x,mode=00660", "has no mode"),
+        ] {
+            let reason = text.parse::<Listen>().unwrap_err().0;
+            assert!(reason.starts_with(why), "{text}: {reason}");
+        }
+        assert!(format!("unix:/{}", "x".repeat(LONGEST_SOCKET_PATH)).parse::<Listen>().is_err());
+        assert!(format!("unix:/{}", "x".repeat(LONGEST_SOCKET_PATH - 1)).parse::<Listen>().is_ok());
+    }
+
+    #[test]
+    fn only_loopback_and_sockets_are_private() {
+        for (text, is_public) in [
+            ("127.8.9.1:1", false),
+            ("[::1]:1", false),
+            ("[::ffff:127.0.0.1]:1", false),
+            ("localhost:1", false),
+            ("unix:/x", false),
+            ("0.0.0.0:1", true),
+            ("[::]:1", true),
+            ("10.0.0.1:1", true),
+            ("[::ffff:10.0.0.1]:1", true),
+        ] {
+            assert_eq!(text.parse::<Listen>().unwrap().is_public(), is_public, "{text}");
+        }
+    }
+
+    #[test]
+    fn localhost_collides_with_either_loopback_address() {
+        let collide = |one: &str, two: &str| {
+            let (one, two): (Listen, Listen) = (one.parse().unwrap(), two.parse().unwrap());
+            assert_eq!(one.collides_with(&two), two.collides_with(&one));
+            one.collides_with(&two)
+        };
+        assert!(collide("localhost:80", "localhost:80"));
+        assert!(collide("localhost:80", "127.0.0.1:80"));
+        assert!(collide("localhost:80", "[::1]:80"));
+        assert!(collide("unix:/x", "unix:/x,mode=0660"));
+        assert!(!collide("localhost:80", "127.0.0.2:80"));
+        assert!(!collide("localhost:80", "127.0.0.1:81"));
+        assert!(!collide("localhost:0", "localhost:0"));
+        assert!(!collide("127.0.0.1:0", "localhost:0"));
+        assert!(!collide("unix:/x", "localhost:80"));
     }
 }

@@ -7,114 +7,135 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::io::Accepted;
-use super::listen::{Accepting, Listener};
-use super::{Limits, Service, connection};
+use super::acceptor::{Acceptor, Incoming};
+use super::client_io::ClientIo;
+use super::connection;
+use super::connections::{Connections, Counted, Registry};
+use super::http1::{Payload, RequestService};
+use super::listener::Listener;
+use super::setup::Setup;
+use super::signals::Signals;
+use super::{Arrival, Limits, ParseProblems};
 use crate::drain::{Drain, Phase};
-use crate::metrics::{Shard, Shards};
 
-/// How often idle upstream connections are looked after.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
-/// Out of file descriptors, most likely: some will be closed.
-const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
+/// How often `tick` is called.
+const TICK_EVERY: Duration = Duration::from_secs(5);
+/// How often idle connections are looked for while somebody waits for a place.
+const LOOK_FOR_IDLE_EVERY: Duration = Duration::from_millis(200);
 
 /// One worker, before its thread runs it.
+#[derive(Debug)]
 pub struct Worker {
-    listener: Option<Listener>,
-    incoming: mpsc::UnboundedReceiver<Accepted>,
-    desks: Arc<[Desk]>,
+    /// The first worker's.
+    listeners: Vec<Listener>,
+    orders: Option<mpsc::UnboundedReceiver<Order>>,
+    workers: Arc<[mpsc::UnboundedSender<Order>]>,
     index: usize,
-    limits: Limits,
+    setup: Arc<Setup>,
+    registry: Registry,
     drain: Drain,
 }
 
-/// Where a worker takes its connections from, and how many it has.
-struct Desk {
-    sender: mpsc::UnboundedSender<Accepted>,
-    shard: Arc<Shard>,
+/// What the first worker asks of the others.
+#[derive(Debug)]
+enum Order {
+    /// Serve this connection. It has been counted.
+    Serve(Incoming, Counted),
+    /// Close this many idle connections.
+    CloseIdle(usize),
 }
 
-/// A worker for each shard, which counts its connections there.
-pub fn workers(listener: Listener, shards: &Shards, limits: Limits, drain: &Drain) -> Vec<Worker> {
-    let (desks, receivers): (Vec<_>, Vec<_>) = shards
-        .iter()
-        .map(|shard| {
-            let (sender, receiver) = mpsc::unbounded_channel();
-            (Desk { sender, shard: shard.clone() }, receiver)
-        })
-        .unzip();
-    let desks: Arc<[Desk]> = desks.into();
-    let mut listener = Some(listener);
-    receivers
-        .into_iter()
-        .enumerate()
-        .map(|(index, incoming)| Worker {
-            listener: listener.take(),
-            incoming,
-            desks: desks.clone(),
-            index,
-            limits,
-            drain: drain.clone(),
-        })
-        .collect()
-}
-
-/// Counts one connection for as long as it is open.
-struct Open {
-    shard: Arc<Shard>,
-    _alive: mpsc::Sender<()>,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.shard.connections.fetch_sub(1, Ordering::Relaxed);
-    }
+/// As many workers as `threads` (at least one), and the number of their connections. The first worker
+/// accepts from all listeners; [`Arrival::listener`] is a listener's index.
+pub fn workers(
+    listeners: Vec<Listener>,
+    threads: usize,
+    limits: Limits,
+    problems: ParseProblems,
+    drain: &Drain,
+) -> (Vec<Worker>, Connections) {
+    let threads = threads.max(1);
+    let connections = Connections::new(threads, limits.connections);
+    let setup = Arc::new(Setup::new(limits, problems, connections.clone()));
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::unbounded_channel()).unzip();
+    let senders: Arc<[_]> = senders.into();
+    let mut listeners = Some(listeners);
+    let workers = receivers.into_iter().enumerate().map(|(index, orders)| Worker {
+        listeners: listeners.take().unwrap_or_default(),
+        orders: Some(orders),
+        workers: senders.clone(),
+        index,
+        setup: setup.clone(),
+        registry: Registry::default(),
+        drain: drain.clone(),
+    });
+    (workers.collect(), connections)
 }
 
 impl Worker {
-    /// Serves until the drain is over: all connections closed, or the phase cut. `sweep` is called
-    /// every few seconds. To be run on this worker's own runtime, which is dropped afterwards with
-    /// whatever was cut.
-    pub async fn run<S: Service>(mut self, service: S, sweep: impl Fn()) -> io::Result<()> {
-        let accepting = self.listener.take().map(Listener::start).transpose()?;
+    /// Serves until the drain is over: all connections closed, or the phase cut. `make` makes the
+    /// service of a connection; `tick` is called every few seconds. To be run on this worker's own
+    /// current-thread runtime, which is dropped afterwards with whatever was cut. Fails where the
+    /// listeners cannot be used.
+    pub async fn run<M, S, B>(mut self, make: M, tick: impl Fn()) -> io::Result<()>
+    where
+        M: Fn(&Arrival) -> S + Clone,
+        S: RequestService<B>,
+        B: Payload,
+    {
+        let Some(mut orders) = self.orders.take() else { return Ok(()) };
         let (alive, mut all_closed) = mpsc::channel::<()>(1);
-        let mut tick = interval(SWEEP_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut acceptor = Acceptor::new(std::mem::take(&mut self.listeners))?;
+        let mut ticks = interval(TICK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let drain = self.drain.clone();
         let mut draining = std::pin::pin!(drain.settled());
+        // Accepted, but one too many: it waits until another one closes.
+        let mut waiting: Option<Incoming> = None;
         loop {
             tokio::select! {
-                accepted = next(accepting.as_ref()) => match accepted {
-                    Ok(accepted) => self.place(accepted, &service, &alive),
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
-                        sleep(PAUSE_AFTER_FAILED_ACCEPT).await;
+                incoming = acceptor.accept(), if waiting.is_none() => {
+                    if self.setup.connections.is_full() {
+                        waiting = Some(incoming);
+                        self.setup.connections.set_crowded(true);
+                        self.ask_for_places();
+                    } else {
+                        self.place(incoming, &make, &alive);
                     }
-                },
-                // The one who gave it has counted it.
-                Some(accepted) = self.incoming.recv() => self.serve(accepted, &service, &alive),
-                _ = tick.tick() => sweep(),
+                }
+                () = self.place_found(), if waiting.is_some() => {
+                    if !self.setup.connections.is_full() {
+                        self.setup.connections.set_crowded(false);
+                        if let Some(incoming) = waiting.take() {
+                            self.place(incoming, &make, &alive);
+                        }
+                    }
+                }
+                Some(order) = orders.recv() => self.obey(order, &make, &alive),
+                _ = ticks.tick() => tick(),
                 () = &mut draining => break,
             }
         }
         // Connections that the kernel has completed are the listener's already: their requests may
         // have begun to arrive.
-        if let Some(accepting) = accepting {
-            while let Some(Ok(accepted)) = at_once(accepting.accept()).await {
-                self.place(accepted, &service, &alive);
-            }
+        if let Some(incoming) = waiting {
+            self.place(incoming, &make, &alive);
         }
-        self.incoming.close();
-        while let Some(accepted) = self.incoming.recv().await {
-            self.serve(accepted, &service, &alive);
+        while let Some(incoming) = at_once(acceptor.accept()).await {
+            self.place(incoming, &make, &alive);
         }
+        drop(acceptor);
+        orders.close();
+        while let Some(order) = orders.recv().await {
+            self.obey(order, &make, &alive);
+        }
+        self.registry.order_drain();
         drop(alive);
         tokio::select! {
             _ = all_closed.recv() => {}
@@ -123,48 +144,78 @@ impl Worker {
         Ok(())
     }
 
+    /// Waits until there may be a place. Cancel safe.
+    async fn place_found(&self) {
+        tokio::select! {
+            () = self.setup.connections.closed() => {}
+            () = sleep(LOOK_FOR_IDLE_EVERY) => self.ask_for_places(),
+        }
+    }
+
+    /// Has every worker close some of its idle connections.
+    fn ask_for_places(&self) {
+        let count = self.setup.connections.batch().div_ceil(self.workers.len().max(1));
+        for worker in self.workers.iter() {
+            let _ = worker.send(Order::CloseIdle(count));
+        }
+    }
+
     /// Gives a new connection to the worker with the fewest; to this one where that is among them.
-    fn place<S: Service>(&self, accepted: Accepted, service: &S, alive: &mpsc::Sender<()>) {
-        let load = |desk: &Desk| desk.shard.connections.load(Ordering::Relaxed);
-        let own = self.desks.get(self.index).map_or(0, load);
-        let least = self.desks.iter().min_by_key(|desk| load(desk)).filter(|desk| load(desk) < own);
-        let Some(desk) = least.or(self.desks.get(self.index)) else { return };
-        // Counted here: a burst would all go to one desk before its worker looks.
-        desk.shard.connections.fetch_add(1, Ordering::Relaxed);
-        if least.is_none() {
-            self.serve(accepted, service, alive);
-        } else if let Err(mpsc::error::SendError(accepted)) = desk.sender.send(accepted) {
-            // That worker drains and takes no more; but what was accepted is served.
-            desk.shard.connections.fetch_sub(1, Ordering::Relaxed);
-            if let Some(own) = self.desks.get(self.index) {
-                own.shard.connections.fetch_add(1, Ordering::Relaxed);
-            }
-            self.serve(accepted, service, alive);
+    fn place<M, S, B>(&self, incoming: Incoming, make: &M, alive: &mpsc::Sender<()>)
+    where
+        M: Fn(&Arrival) -> S + Clone,
+        S: RequestService<B>,
+        B: Payload,
+    {
+        let least = self.setup.connections.least(self.index);
+        // Counted here: a burst would all go to one worker before it looks.
+        let counted = self.setup.connections.add(least);
+        if least == self.index {
+            return self.serve(incoming, counted, make, alive);
+        }
+        let Some(worker) = self.workers.get(least) else { return };
+        // A worker that drains takes no more; but what was accepted is served.
+        if let Err(mpsc::error::SendError(Order::Serve(incoming, _))) =
+            worker.send(Order::Serve(incoming, counted))
+        {
+            let counted = self.setup.connections.add(self.index);
+            self.serve(incoming, counted, make, alive);
         }
     }
 
-    /// Serves a connection that has been counted.
-    #[allow(clippy::disallowed_methods, reason = "the worker waits for all of its connections' ends")]
-    fn serve<S: Service>(&self, accepted: Accepted, service: &S, alive: &mpsc::Sender<()>) {
-        let Some(desk) = self.desks.get(self.index) else { return };
-        let open = Open { shard: desk.shard.clone(), _alive: alive.clone() };
-        match accepted.split() {
-            Ok((read, write)) => {
-                let (service, limits, drain) = (service.clone(), self.limits, self.drain.clone());
-                tokio::spawn(async move {
-                    connection::serve(read, write, service, limits, drain).await;
-                    drop(open);
-                });
-            }
-            Err(error) => tracing::warn!(%error, "cannot serve a connection"),
+    fn obey<M, S, B>(&self, order: Order, make: &M, alive: &mpsc::Sender<()>)
+    where
+        M: Fn(&Arrival) -> S + Clone,
+        S: RequestService<B>,
+        B: Payload,
+    {
+        match order {
+            Order::Serve(incoming, counted) => self.serve(incoming, counted, make, alive),
+            Order::CloseIdle(count) => self.registry.close_idle(count),
         }
     }
-}
 
-async fn next(accepting: Option<&Accepting>) -> io::Result<Accepted> {
-    match accepting {
-        Some(accepting) => accepting.accept().await,
-        None => std::future::pending().await,
+    #[expect(clippy::disallowed_methods, reason = "`run` waits for the end of all connections")]
+    fn serve<M, S, B>(&self, incoming: Incoming, counted: Counted, make: &M, alive: &mpsc::Sender<()>)
+    where
+        M: Fn(&Arrival) -> S + Clone,
+        S: RequestService<B>,
+        B: Payload,
+    {
+        let Incoming { accepted, arrival } = incoming;
+        let stream = match accepted.start() {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot serve a connection");
+                return;
+            }
+        };
+        let now = Instant::now();
+        let signals = Arc::new(Signals::new(self.setup.connections.millis(now)));
+        let open = self.registry.add(signals.clone(), counted, alive.clone());
+        let head_size = self.setup.connections.head_size();
+        let io = ClientIo::new(stream, signals.clone(), open, head_size);
+        tokio::spawn(connection::serve(io, signals, make(&arrival), self.setup.clone(), now));
     }
 }
 

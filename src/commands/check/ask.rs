@@ -1,101 +1,112 @@
-//! One request without content, over the transport that serves clients, and the beginning of its answer.
+//! One request without a body, sent as requests of clients are, and the beginning of its response.
 
-use std::{error::Error as _, future::poll_fn, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use http::Method;
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request,
+    header::{ACCEPT, AUTHORIZATION, USER_AGENT},
+    uri::{PathAndQuery, Uri},
+};
+use http_body_util::{BodyExt, Empty};
 use tokio::time::timeout;
 
 use crate::{
-    app::settings,
-    config::{ForwardProxy, Upstream},
-    message::{Empty, FieldSink, Fields, Next, Version},
-    transport::{Answer, Base, Failure, Outgoing, Reuse},
+    config::{Config, Profile},
+    upstream::{self, BaseUrl, ResponseBody, Reuse, SendError, SendOptions, Settings, tls::TlsError},
 };
 
-/// What explains an answer stands at its beginning.
+/// A response explains itself in its first bytes.
 const ENOUGH: usize = 4096;
 
 /// A request that changes nothing (RFC 9110 section 9.2.1).
 pub(super) struct Question {
     pub(super) method: Method,
     /// Path and query as they leave.
-    pub(super) target: Vec<u8>,
+    pub(super) target: String,
     /// The `Authorization` field's value.
-    pub(super) authorization: Option<Vec<u8>>,
+    pub(super) authorization: Option<HeaderValue>,
 }
 
-/// As much of the answer as a report needs.
+/// As much of the response as a report needs.
 pub(super) struct Reply {
     pub(super) status: u16,
-    pub(super) fields: Fields,
-    /// The first bytes of the content.
-    pub(super) content: Vec<u8>,
+    pub(super) headers: HeaderMap,
+    /// The first bytes of the body.
+    pub(super) body: Vec<u8>,
 }
 
-impl Outgoing for Question {
-    fn method(&self) -> &Method {
-        &self.method
-    }
-
-    fn target(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.target);
-    }
-
-    fn fields(&self, sink: &mut impl FieldSink, _: Version) {
-        sink.line(b"User-Agent", concat!("cxone-proxy/", env!("CARGO_PKG_VERSION")).as_bytes());
-        sink.line(b"Accept", b"application/json");
-        if let Some(authorization) = &self.authorization {
-            sink.line(b"Authorization", authorization);
-        }
-    }
-
-    fn upgrades(&self) -> bool {
-        false
-    }
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoReply {
+    /// The target cannot be written into a request.
+    #[error("the path has characters that must be percent-encoded")]
+    Target(#[from] http::uri::InvalidUri),
+    /// A field cannot be written into a request.
+    #[error("the request cannot be written")]
+    Request(#[from] http::Error),
+    /// The host cannot be the name of a certificate.
+    #[error(transparent)]
+    Name(#[from] TlsError),
+    /// It was not sent, or nothing came back.
+    #[error(transparent)]
+    Failed(#[from] SendError),
+    /// It took longer than this.
+    #[error("no response within {} s", .0.as_secs())]
+    Late(Duration),
 }
 
-/// Asks `base`, reached like the upstream, within `limit`. The error says what went wrong, in words.
-/// Cancel safe: dropping it closes the connection.
+/// Asks `base`, reached like the profile's API, within `limit`. Cancel safe: dropping it closes the
+/// connection.
 pub(super) async fn ask(
-    base: Arc<Base>,
-    upstream: &Upstream,
-    forward: &ForwardProxy,
-    question: &Question,
+    base: &Arc<BaseUrl>,
+    config: &Config,
+    profile: &Profile,
+    question: Question,
     limit: Duration,
-) -> Result<Reply, String> {
-    let connect = settings::connect(upstream, forward).map_err(|error| error.to_string())?;
-    let transport = connect(base).map_err(|error| error.to_string())?;
+) -> Result<Reply, NoReply> {
+    let upstream = upstream::Upstream::new(Settings {
+        base_url: base.clone(),
+        connect_timeout: profile.upstream.connect_timeout,
+        response_timeout: None,
+        tls: profile.upstream.trust.clone(),
+        forward_proxy: config.forward_proxy.clone(),
+        header_case: config.header_case,
+    })?;
+    let request = question.into_request()?;
+    let options = SendOptions { reuse: Reuse::Forbidden, websocket: false };
     let asking = async {
-        let mut answer = transport
-            .send(question, &mut Empty, Reuse::Forbidden)
-            .await
-            .map_err(|failure| words(&failure))?;
-        let content = beginning(&mut answer).await;
-        let head = answer.head();
-        Ok(Reply { status: head.status, fields: head.fields.clone(), content })
+        let (head, mut body) = upstream.send(request, options).await?.into_parts();
+        let body = beginning(&mut body).await;
+        Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
     };
-    timeout(limit, asking).await.unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs())))
+    timeout(limit, asking).await.unwrap_or(Err(NoReply::Late(limit)))
 }
 
-fn words(failure: &Failure) -> String {
-    match failure.source() {
-        Some(cause) => format!("{failure}: {cause}"),
-        None => failure.to_string(),
-    }
-}
-
-/// Content that breaks off is as good an explanation as any.
-async fn beginning(answer: &mut Answer) -> Vec<u8> {
-    let mut content = Vec::new();
-    while content.len() < ENOUGH {
-        let next = poll_fn(|cx| answer.poll_next(cx, &mut Empty)).await;
-        if !matches!(next, Ok(Next::Bytes)) {
-            break;
+impl Question {
+    fn into_request(self) -> Result<Request<Empty<Bytes>>, NoReply> {
+        let mut request = Request::builder()
+            .method(self.method)
+            .uri(Uri::from(PathAndQuery::try_from(self.target)?))
+            .header(USER_AGENT, concat!("cxone-proxy/", env!("CARGO_PKG_VERSION")))
+            .header(ACCEPT, "application/json")
+            .body(Empty::new())?;
+        if let Some(authorization) = self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization);
         }
-        let length = answer.bytes().len();
-        content.extend_from_slice(answer.bytes());
-        answer.consume(length);
+        Ok(request)
     }
-    content.truncate(ENOUGH);
-    content
+}
+
+/// A body that breaks off may explain enough.
+async fn beginning(body: &mut ResponseBody) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < ENOUGH {
+        let Some(Ok(frame)) = body.frame().await else { break };
+        if let Some(data) = frame.data_ref() {
+            bytes.extend_from_slice(data);
+        }
+    }
+    bytes.truncate(ENOUGH);
+    bytes
 }

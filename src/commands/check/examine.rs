@@ -3,100 +3,95 @@
 //! Decides the order of the stages and which of them depend on which; what each means is decided by its
 //! own module.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use http::Method;
-use rustls::ClientConfig;
+use http::{Method, header::DATE};
 use serde_json::json;
 use url::Url;
 
 use super::{
-    ask::{Question, ask},
-    log_in,
+    super::obtain,
+    ask::{NoReply, Question, Reply, ask},
+    broken::{Broken, Peer},
     probe::{self, Origin, is_open},
-    report::{Facts, Section, Stage, Step},
     skew,
+    stage::{Facts, Section, Stage, Step},
+    suspicions::suspicions,
     trial::{self, Asked},
 };
 use crate::{
-    app::settings,
     clock::Clock,
     config::{Config, Profile},
     discovery::{Discoverer, DiscoveryError},
-    oauth::{self, AccessToken, Endpoint, EndpointError, shown},
-    transport::{Base, Route, tls, tls::TlsError},
+    invalid, log,
+    tokens::{
+        self, AccessToken, Account, Cause, ClientAuth, Endpoint, Grant, HttpClientError, Network,
+        TokenEndpoint as _, Unavailable, redact,
+    },
+    upstream::{BaseUrl, Route},
 };
 
 /// A document that needs no token and says what time it is there, even where it does not exist (`OpenID`
 /// Connect Discovery 1.0, section 4).
-const PUBLIC: &[u8] = b"/.well-known/openid-configuration";
-/// For the answer to that.
+const PUBLIC: &str = "/.well-known/openid-configuration";
+/// For the response to that.
 const PATIENCE_WITH_CLOCK: Duration = Duration::from_secs(10);
-/// For the answer to the request of `--path`; long polls are no harmless requests.
+/// For the response to the request of `--path`; long polls are no harmless requests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the transport offers by ALPN (RFC 7301).
+/// What requests to the API offer by ALPN (RFC 7301).
 const BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
 /// What a token request is sent by.
 const HTTP1: &[&[u8]] = &[b"http/1.1"];
 
-/// The configuration cannot be carried out, although each of its values is good.
+/// The configuration cannot be used, although each of its values is good.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Invalid {
-    #[error("upstream.ca_file: {0}; accepted: a PEM file of CA certificates")]
-    Tls(#[from] TlsError),
-    #[error("{} ({})", .0, cause(.0))]
-    Endpoint(#[from] EndpointError),
-    #[error("{} ({})", .0, cause(.0))]
-    Discovery(#[from] DiscoveryError),
-}
-
-fn cause(error: &impl Error) -> String {
-    error.source().map_or_else(|| "no cause given".to_owned(), ToString::to_string)
+    #[error("oauth.token_url {0}")]
+    TokenUrl(invalid::Invalid),
+    #[error("the token endpoint cannot be asked as configured: {}", log::causes(.0))]
+    TokenEndpoint(HttpClientError),
+    #[error("the discovery endpoint cannot be asked as configured: {}", log::causes(.0))]
+    Discovery(HttpClientError),
 }
 
 /// A profile with all that can be made before anything is connected to.
 pub(super) struct Subject<'a> {
     profile: &'a Profile,
     config: &'a Config,
-    /// Whose token is used instead of an own one.
+    /// The profile whose token is used, where it is not this one's own.
     owner: Option<&'a str>,
     endpoint: Endpoint,
-    token_base: Arc<Base>,
-    /// Where the API has to be found first.
+    /// The origin of the token endpoint.
+    token_base: Arc<BaseUrl>,
+    /// Finds the API, where it has to be discovered first.
     discoverer: Option<Discoverer>,
-    tls: ClientConfig,
     clock: Clock,
 }
 
-/// Where the API is.
-struct Place {
-    base: Arc<Base>,
-    /// The base URL.
-    shown: String,
-}
-
 impl<'a> Subject<'a> {
-    /// The profile at this place. Reads the CA bundle, connects nowhere.
+    /// The profile at this index. Connects nowhere.
     pub(super) fn new(
         config: &'a Config,
-        place: usize,
+        index: usize,
         profile: &'a Profile,
         clock: Clock,
     ) -> Result<Self, Invalid> {
-        let (upstream, oauth, forward) = (&profile.upstream, &profile.oauth, &config.forward_proxy);
-        let token = settings::token(oauth, upstream, forward)?;
-        let endpoint = Endpoint::new(token, settings::grant(oauth), clock.clone())?;
-        let discoverer = settings::discovery(upstream, forward)?.map(Discoverer::new).transpose()?;
-        let owner = config.profiles.get(profile.credentials).filter(|_| profile.credentials != place);
+        let endpoint = obtain::endpoint(config, profile, &clock).map_err(Invalid::TokenEndpoint)?;
+        let token_base = profile.oauth.token_url.origin().ascii_serialization().parse();
+        let discoverer = profile.upstream.discovery.as_ref().map(|settings| {
+            let forward_proxy = config.forward_proxy.toward(&settings.url).cloned();
+            let network = Network { tls: profile.upstream.trust.client_config(&[]), forward_proxy };
+            Discoverer::new(settings.clone(), network)
+        });
+        let owner = config.profiles.get(profile.credentials).filter(|_| profile.credentials != index);
         Ok(Self {
             owner: owner.map(|owner| owner.name.as_str()),
-            token_base: Arc::new(Base { prefix: Vec::new(), ..settings::base_of(&oauth.token_url) }),
-            tls: tls::client_config(upstream.ca_file.as_deref())?,
+            token_base: Arc::new(token_base.map_err(Invalid::TokenUrl)?),
+            discoverer: discoverer.transpose().map_err(Invalid::Discovery)?,
             profile,
             config,
             endpoint,
-            discoverer,
             clock,
         })
     }
@@ -110,59 +105,63 @@ impl<'a> Subject<'a> {
         path: Option<&str>,
     ) -> (Section, Option<AccessToken>) {
         let mut stages = vec![configured.with(self.facts())];
-        let fixed = self.discoverer.is_none().then(|| self.fixed());
-        let is_one = fixed.as_ref().is_some_and(|place| is_same_origin(&place.base, &self.token_base));
-        let (of, protocols) =
-            if is_one { ("upstream and token endpoint", BOTH) } else { ("token endpoint", HTTP1) };
+        let fixed = self.discoverer.is_none().then(|| self.profile.upstream.base_url.clone());
+        let is_one = fixed.as_ref().is_some_and(|base| base.without_prefix() == *self.token_base);
+        let (of, peer, protocols) = if is_one {
+            ("upstream and token endpoint", Peer::Api, BOTH)
+        } else {
+            ("token endpoint", self.token_endpoint(), HTTP1)
+        };
         let mut is_reachable = self.owner.is_some();
         if !is_reachable {
-            is_reachable = self.probe(of, &self.token_base, protocols, &mut stages).await;
+            is_reachable = self.probe(of, peer, &self.token_base, protocols, &mut stages).await;
         }
         let token = self.obtain(is_reachable, &mut stages).await;
         let held = token.as_ref().or(shared);
-        let place = match fixed {
-            Some(place) => {
-                stages.push(Stage::skipped(Step::Discovery, "not configured"));
-                Some(place)
+        let base = match fixed {
+            Some(base) => {
+                stages.push(Stage::not_configured(Step::Discovery));
+                Some(base)
             }
             None => self.discover(held, &mut stages).await,
         };
         if !is_one || self.owner.is_some() {
-            is_reachable = self.probe_upstream(place.as_ref(), &mut stages).await;
+            is_reachable = self.probe_upstream(base.as_ref(), &mut stages).await;
         }
         if let Some(path) = path {
-            stages.push(match (place, held) {
+            stages.push(match (base, held) {
                 (_, None) => Stage::skipped(Step::Request, "there is no token"),
-                (Some(place), Some(token)) if is_reachable => self.request(&place, path, token).await,
-                (_, Some(_)) => Stage::skipped(Step::Request, "the upstream cannot be reached"),
+                (Some(base), Some(token)) if is_reachable => self.request(&base, path, token).await,
+                (_, Some(_)) => Stage::skipped(Step::Request, "the API cannot be reached"),
             });
         }
         (Section { profile: self.profile.name.clone(), stages }, token)
     }
 
-    fn fixed(&self) -> Place {
-        let base_url = &self.profile.upstream.base_url;
-        Place { base: settings::base(base_url), shown: base_url.to_string() }
+    fn token_endpoint(&self) -> Peer {
+        let account = self.endpoint.account().clone();
+        Peer::TokenEndpoint { account, grant: self.profile.oauth.grant.grant_type() }
     }
 
     /// Name, connection and TLS; whether all of it went well.
     async fn probe(
         &self,
         of: &'static str,
-        base: &Arc<Base>,
+        peer: Peer,
+        base: &Arc<BaseUrl>,
         protocols: &[&[u8]],
         stages: &mut Vec<Stage>,
     ) -> bool {
-        let forward = url_of(base).and_then(|url| self.config.forward_proxy.toward(&url).cloned());
-        let mut tls = self.tls.clone();
-        tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let forward_proxy = self.config.forward_proxy.toward_base(base);
+        let upstream = &self.profile.upstream;
         let origin = Origin {
             of,
+            peer,
             base: base.clone(),
-            route: Route::new(base, forward.as_ref()),
-            forward_proxy: forward.as_ref().map(authority),
-            tls,
-            time_out: self.profile.upstream.connect_timeout,
+            route: Route::new(base, forward_proxy, upstream.connect_timeout),
+            forward_proxy: forward_proxy.map(authority),
+            tls: upstream.trust.client_config(protocols),
+            time_out: upstream.connect_timeout,
         };
         let probed = probe::probe(&origin, &self.clock).await;
         let is_reachable = is_open(&probed);
@@ -170,49 +169,37 @@ impl<'a> Subject<'a> {
         is_reachable
     }
 
-    async fn probe_upstream(&self, place: Option<&Place>, stages: &mut Vec<Stage>) -> bool {
-        if let Some(place) = place {
-            return self.probe("upstream", &place.base, BOTH, stages).await;
+    async fn probe_upstream(&self, base: Option<&Arc<BaseUrl>>, stages: &mut Vec<Stage>) -> bool {
+        if let Some(base) = base {
+            return self.probe("upstream", Peer::Api, base, BOTH, stages).await;
         }
         let steps = [Step::NameResolution, Step::Connection, Step::Tls];
-        let skipped = steps.map(|step| Stage::skipped(step, "it is not known where the upstream is"));
+        let skipped = steps.map(|step| Stage::skipped(step, "the address of the API is not known"));
         stages.extend(skipped.map(|stage| Stage { of: Some("upstream"), ..stage }));
         false
     }
 
     /// Asks where the tenant's API is.
-    async fn discover(&self, token: Option<&AccessToken>, stages: &mut Vec<Stage>) -> Option<Place> {
+    async fn discover(&self, token: Option<&AccessToken>, stages: &mut Vec<Stage>) -> Option<Arc<BaseUrl>> {
         let (Some(discoverer), Some(token)) = (&self.discoverer, token) else {
             stages.push(Stage::skipped(Step::Discovery, "there is no token"));
             return None;
         };
         let started = self.clock.now();
-        let found = match token.tenant_id() {
+        let found: Result<BaseUrl, _> = match token.tenant_id() {
             None => Err(DiscoveryError::NoTenant),
-            Some(tenant) => discoverer.find(tenant).await,
+            Some(tenant) => discoverer.find(tenant, str::parse).await,
         };
         let took = started.steady.elapsed();
-        let found = found.map(|url| Place {
-            base: Arc::new(settings::base_of(&url)),
-            shown: url.as_str().trim_end_matches('/').to_owned(),
-        });
         let stage = match &found {
-            Ok(place) => Stage::ok(Step::Discovery, vec![("upstream", json!(place.shown))]),
-            Err(error) => {
-                let cause = error.source().map(|cause| shown(&format!(": {cause}"), &[token.text()]));
-                let detail = format!("{error}{}", cause.unwrap_or_default());
-                Stage::failed(
-                    Step::Discovery,
-                    detail,
-                    "Check CXONE_DISCOVERY_URL and the network, or set CXONE_BASE_URL instead of CXONE_DISCOVER.",
-                )
-            }
+            Ok(base) => Stage::ok(Step::Discovery, vec![("upstream", json!(base.to_string()))]),
+            Err(error) => Stage::failed(Step::Discovery, error.to_string(), discovery_hint(error)),
         };
         stages.push(Stage { took, ..stage });
-        found.ok()
+        found.ok().map(Arc::new)
     }
 
-    /// Clock, log-in and token, or why there is nothing to be done about them.
+    /// Clock, log-in and token, or the reason why they are skipped.
     async fn obtain(&self, is_reachable: bool, stages: &mut Vec<Stage>) -> Option<AccessToken> {
         let why = match self.owner {
             Some(owner) => format!("the credentials are those of profile {owner}"),
@@ -233,17 +220,16 @@ impl<'a> Subject<'a> {
 
     /// What is configured; nothing secret.
     fn facts(&self) -> Facts {
-        let oauth = &self.profile.oauth;
+        let (oauth, account): (_, &Account) = (&self.profile.oauth, self.endpoint.account());
         let mut facts = vec![
             ("upstream", json!(self.upstream())),
-            ("token_endpoint", json!(oauth.token_endpoint())),
-            ("grant", json!(oauth.grant.word())),
+            ("token_endpoint", json!(account.token_url)),
+            ("grant", json!(oauth.grant.grant_type().as_str())),
         ];
         facts.extend(oauth.grant.client().map(|client| ("client", json!(client.id))));
-        facts.extend(log_in::client_auth(&oauth.grant).map(|auth| ("client_auth", json!(auth))));
+        facts.extend(client_auth(&oauth.grant).map(|auth| ("client_auth", json!(auth.as_str()))));
         facts.extend(oauth.grant.key().map(|key| ("access_key", json!(key.id))));
-        let scopes: Vec<&str> = oauth.scopes.iter().flat_map(|scopes| scopes.split(' ')).collect();
-        facts.push(("scopes_asked_for", json!(scopes)));
+        facts.push(("scopes_asked_for", json!(oauth.scopes.names())));
         facts
     }
 
@@ -251,13 +237,12 @@ impl<'a> Subject<'a> {
     async fn log_in(&self, stages: &mut Vec<Stage>) -> Option<AccessToken> {
         stages.push(self.compare_clocks().await);
         let started = self.clock.now();
-        let asked = oauth::fetch_once(&self.endpoint, &self.clock).await;
+        let asked = tokens::log_in_once(&self.endpoint, &self.clock).await;
         let took = started.steady.elapsed();
         match asked {
-            Err(reason) => {
-                let detail = log_in::in_plain_words(&reason.why);
-                let hint = log_in::next_step(&reason.why, &self.profile.oauth);
-                stages.push(Stage { took, ..Stage::failed(Step::LogIn, detail, hint) });
+            Err(unavailable) => {
+                let failed = Stage::failed(Step::LogIn, unavailable.to_string(), self.hint(&unavailable));
+                stages.push(Stage { took, ..failed });
                 stages.push(Stage::skipped(Step::Token, "log-in failed"));
                 None
             }
@@ -269,24 +254,53 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// What looks wrong in the configuration, and then the usual next step.
+    fn hint(&self, unavailable: &Unavailable) -> String {
+        let failure = unavailable.failure();
+        let mut steps =
+            failure.map(|failure| suspicions(&failure.cause, &self.profile.oauth)).unwrap_or_default();
+        steps.push(unavailable.hint());
+        steps.join(" ")
+    }
+
     async fn compare_clocks(&self) -> Stage {
-        let question = Question { method: Method::HEAD, target: PUBLIC.to_vec(), authorization: None };
-        let (upstream, forward) = (&self.profile.upstream, &self.config.forward_proxy);
+        let question = Question { method: Method::HEAD, target: PUBLIC.to_owned(), authorization: None };
         let asked = self.clock.now();
-        let reply = ask(self.token_base.clone(), upstream, forward, &question, PATIENCE_WITH_CLOCK).await;
+        let reply = self.ask(&self.token_base, question, PATIENCE_WITH_CLOCK).await;
         let answered = self.clock.now();
         let took = answered.steady - asked.steady;
         let stage = match reply {
-            Ok(reply) => skew::judge(reply.fields.all(b"date").next(), asked.wall, answered.wall),
-            Err(why) => Stage::skipped(Step::Clock, format!("no answer: {why}")),
+            Ok(reply) => {
+                // A proxy on the path may have added its own after the server's.
+                let date = reply.headers.get_all(DATE).iter().next();
+                skew::compare(date.map(http::HeaderValue::as_bytes), asked.wall, answered.wall)
+            }
+            Err(error) => Stage::skipped(Step::Clock, self.explain(&error, &self.token_base).0),
         };
         Stage { took, ..stage }
+    }
+
+    async fn ask(&self, base: &Arc<BaseUrl>, question: Question, limit: Duration) -> Result<Reply, NoReply> {
+        ask(base, self.config, self.profile, question, limit).await
+    }
+
+    /// What a missing response means, and the next step.
+    fn explain(&self, error: &NoReply, base: &BaseUrl) -> (String, String) {
+        match error {
+            NoReply::Failed(error) => {
+                let time_out = self.profile.upstream.connect_timeout;
+                Broken::from(error).describe(&Peer::Api, base.authority(), time_out, self.clock.now())
+            }
+            NoReply::Target(_) | NoReply::Request(_) | NoReply::Name(_) | NoReply::Late(_) => {
+                (error.to_string(), "Try again, or with another path.".to_owned())
+            }
+        }
     }
 
     fn describe(&self, token: &AccessToken) -> Stage {
         let lifetime = token.lifetime();
         let margin = self.profile.oauth.refresh_margin.min(lifetime / 5);
-        let scopes: Vec<String> = token.scopes().iter().map(|scope| shown(scope, &[token.text()])).collect();
+        let scopes: Vec<String> = token.scopes().iter().map(|scope| redact(scope, &[token.text()])).collect();
         let mut facts = vec![
             ("lifetime_seconds", json!(lifetime.as_secs())),
             ("renewed_before_its_end_seconds", json!(margin.as_secs())),
@@ -297,37 +311,43 @@ impl<'a> Subject<'a> {
         Stage::ok(Step::Token, facts)
     }
 
-    async fn request(&self, place: &Place, path: &str, token: &AccessToken) -> Stage {
-        let (upstream, forward) = (&self.profile.upstream, &self.config.forward_proxy);
-        let base = place.base.clone();
-        let target = [base.prefix.as_slice(), path.as_bytes()].concat();
-        let authorization = Some(token.authorization_bytes().to_vec());
+    async fn request(&self, base: &Arc<BaseUrl>, path: &str, token: &AccessToken) -> Stage {
+        let target = format!("{}{path}", base.prefix());
+        let authorization = Some(token.authorization().clone());
         let question = Question { method: Method::GET, target, authorization };
         let started = self.clock.now();
-        let reply = ask(base, upstream, forward, &question, PATIENCE).await;
+        let reply = self.ask(base, question, PATIENCE).await;
         let took = started.steady.elapsed();
         let stage = match reply {
             Ok(reply) => {
-                let asked = Asked { base: &place.shown, path, scopes: token.scopes(), secret: token.text() };
-                trial::judge(&asked, &reply)
+                let base = &base.to_string();
+                trial::stage(&Asked { base, path, scopes: token.scopes(), secret: token.text() }, &reply)
             }
-            Err(why) => Stage::failed(
-                Step::Request,
-                why,
-                "The token was got; it is the upstream that does not answer. Try again, or with another path.",
-            ),
+            Err(error) => {
+                let (detail, hint) = self.explain(&error, base);
+                Stage::failed(Step::Request, detail, hint)
+            }
         };
         Stage { took, ..stage }
     }
 }
 
-fn is_same_origin(one: &Base, other: &Base) -> bool {
-    (one.secure, &one.host, one.port) == (other.secure, &other.host, other.port)
+fn client_auth(grant: &Grant) -> Option<ClientAuth> {
+    match grant {
+        Grant::ClientCredentials { auth, .. } | Grant::Password { auth, .. } => Some(*auth),
+        Grant::AccessKey { .. } => None,
+    }
 }
 
-fn url_of(base: &Base) -> Option<Url> {
-    let scheme = if base.secure { "https" } else { "http" };
-    Url::parse(&format!("{scheme}://{}/", base.authority)).ok()
+fn discovery_hint(error: &DiscoveryError) -> String {
+    match error {
+        DiscoveryError::NoTenant => "Remove CXONE_DISCOVER once CXONE_BASE_URL is set.".to_owned(),
+        DiscoveryError::Failed(Cause::Untrusted(problem)) => problem.hint("CXONE_DISCOVERY_URL"),
+        DiscoveryError::Failed(_) | DiscoveryError::Status(_) => {
+            "Check CXONE_DISCOVERY_URL and the network, or set CXONE_BASE_URL instead of CXONE_DISCOVER."
+                .to_owned()
+        }
+    }
 }
 
 /// A forward proxy without its user and password.

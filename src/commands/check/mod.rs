@@ -1,37 +1,46 @@
-//! `check`: could the proxy serve as configured, and if not, where does it fail? The answer, good or bad,
+//! `check`: could the proxy serve as configured, and if not, where does it fail? The report, good or bad,
 //! is this command's result and goes to standard output.
 //!
 //! ```text
 //! mod -> examine          the stages of one profile, in their order
-//!          |-> probe      name, connection, TLS -> certificate
-//!          |-> skew       our clock and theirs
-//!          |-> log_in     what a refusal means
-//!          `-> trial      what the API's answer to one request means
-//! report                  the stages as text and as JSON
+//!          |-> probe        name, connection, TLS -> certificate
+//!          |-> skew         our clock and that of the token endpoint
+//!          |-> suspicions   what looks wrong in refused credentials
+//!          |-> ask, trial   one request to the API, and what its response means
+//!          `-> broken       what a failed connection means
+//! stage -> report           what the stages come to -> text, json
 //! ```
 //!
-//! Nothing secret gets into it: what peers say passes through [`crate::oauth::shown`] first.
+//! Nothing secret gets into it: what peers say passes through `tokens::redact` first.
 
 mod ask;
+mod broken;
 mod certificate;
 mod examine;
-mod log_in;
+mod json;
 mod probe;
 mod report;
 mod skew;
+mod stage;
+mod suspicions;
+mod text;
 mod trial;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
-use super::{Ending, complain, signals::on_this_thread};
+use super::{complaint::complain, ending::Ending, signals::on_this_thread};
 use crate::{
     clock::Clock,
-    config::{self, Config, Environment, Flags, Loaded},
+    config::{self, Config, Environment, Flags, Loaded, Warning},
     log,
-    oauth::AccessToken,
+    tokens::AccessToken,
 };
 use examine::Subject;
-use report::{Report, Section, Stage, Step};
+use report::Report;
+use stage::{Section, Stage, Step};
+
+/// A terminal narrower than this is not written for.
+const NARROWEST: usize = 40;
 
 /// The options of `check` beside the configuration's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +62,7 @@ pub fn run(flags: &Flags, environment: &Environment, options: &Options) -> Endin
         }
     };
     let ending = report.ending();
-    let text = if options.json { report.json() } else { report.text() };
+    let text = if options.json { json::json(&report) } else { text::text(&report, width()) };
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ending,
@@ -62,6 +71,14 @@ pub fn run(flags: &Flags, environment: &Environment, options: &Options) -> Endin
             if ending == Ending::Well { Ending::Failed } else { ending }
         }
     }
+}
+
+/// How long a line on standard output may be: a terminal would break longer ones inside words.
+fn width() -> Option<usize> {
+    let out = io::stdout();
+    let size = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok()).flatten()?;
+    let columns = usize::from(size.ws_col);
+    (columns > 0).then(|| columns.max(NARROWEST))
 }
 
 fn report(flags: &Flags, environment: &Environment, options: &Options) -> io::Result<Report> {
@@ -73,20 +90,21 @@ fn report(flags: &Flags, environment: &Environment, options: &Options) -> io::Re
         Ok(loaded) => loaded,
         Err(error) => return Ok(misconfigured(&error.faults)),
     };
-    // A log that has been started before, by whoever embeds this, does as well.
+    // A log that has been started before, by a program that embeds this one, is as good.
     let _log = log::start(&config.log);
-    for warning in warnings {
-        tracing::warn!("{warning}");
-    }
+    let warnings = warnings.iter().map(Warning::to_string).collect();
     let configured = Stage { took, ..Stage::ok(Step::Configuration, Vec::new()) };
-    on_this_thread(async { Ok(examine(&config, &configured, &clock, options).await) })
+    on_this_thread(async {
+        let report = examine(&config, &configured, &clock, options).await;
+        Ok(Report { warnings, ..report })
+    })
 }
 
 /// Every profile in turn.
 async fn examine(config: &Config, configured: &Stage, clock: &Clock, options: &Options) -> Report {
     let profiles = config.profiles.iter().enumerate();
     let subjects: Result<Vec<_>, _> =
-        profiles.map(|(place, profile)| Subject::new(config, place, profile, clock.clone())).collect();
+        profiles.map(|(index, profile)| Subject::new(config, index, profile, clock.clone())).collect();
     let subjects = match subjects {
         Ok(subjects) => subjects,
         Err(unfit) => return misconfigured(&[unfit]),
@@ -100,12 +118,13 @@ async fn examine(config: &Config, configured: &Stage, clock: &Clock, options: &O
         sections.push(section);
         tokens.push(token);
     }
-    Report { sections }
+    Report { sections, warnings: Vec::new() }
 }
 
 fn misconfigured(faults: &[impl std::fmt::Display]) -> Report {
     let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    let hint = "Mend what is named above; `cxone-proxy check --help` tells where each value can be set.";
+    let hint =
+        "Correct the above; `cxone-proxy serve --help` lists every option with its variable and file key.";
     let failed = Stage::failed(Step::Configuration, lines.join("\n"), hint);
     let rest = [
         Step::NameResolution,
@@ -118,7 +137,7 @@ fn misconfigured(faults: &[impl std::fmt::Display]) -> Report {
     ];
     let skipped = rest.map(|step| Stage::skipped(step, "configuration failed"));
     let stages = std::iter::once(failed).chain(skipped).collect();
-    Report { sections: vec![Section { profile: "default".to_owned(), stages }] }
+    Report { sections: vec![Section { profile: "default".to_owned(), stages }], warnings: Vec::new() }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The way to one origin, step by step: its name, a connection, TLS. Sends nothing that is confidential.
+//! The connection to one origin, step by step: its name, TCP, TLS. Sends nothing that is confidential.
 
 use std::{
-    error::Error as _,
     io,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -18,23 +18,27 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{
+    broken::{Broken, Peer},
     certificate,
-    report::{Facts, Outcome, Stage, Step},
+    stage::{Facts, Outcome, Stage, Step},
 };
 use crate::{
-    clock::Clock,
-    transport::{Base, Failure, Route},
+    certificate::{Certificate, CertificateProblem},
+    clock::{Clock, Now},
+    upstream::{self, BaseUrl, ErrorKind, Route, SendError},
 };
 
-/// An origin that requests go to, and the way there.
+/// An origin that requests go to, and how it is reached.
 pub(super) struct Origin {
-    /// What is there.
+    /// The peer's part.
     pub(super) of: &'static str,
-    pub(super) base: Arc<Base>,
+    /// In whose words its failures are described.
+    pub(super) peer: Peer,
+    pub(super) base: Arc<BaseUrl>,
     pub(super) route: Route,
-    /// Host and port of the forward proxy on the way.
+    /// Host and port of the forward proxy between.
     pub(super) forward_proxy: Option<String>,
-    /// Whom to trust, with the protocols to offer.
+    /// The certificates to trust, with the protocols to offer.
     pub(super) tls: ClientConfig,
     /// For each of the steps.
     pub(super) time_out: Duration,
@@ -44,35 +48,72 @@ pub(super) struct Origin {
 pub(super) async fn probe(origin: &Origin, clock: &Clock) -> Vec<Stage> {
     let mut stages = Vec::with_capacity(3);
     let started = clock.now();
-    let resolved = timeout(origin.time_out, origin.route.resolve()).await;
-    let (stage, addresses) = match resolved {
-        Ok(Ok(addresses)) if !addresses.is_empty() => {
-            let shown: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
-            (Stage::ok(Step::NameResolution, vec![("addresses", json!(shown))]), Some(addresses))
-        }
-        Ok(Ok(_)) => (unresolved(origin, "it has no address"), None),
-        Ok(Err(failure)) => (unresolved(origin, &cause(&failure)), None),
-        Err(_) => (unresolved(origin, "no answer in time"), None),
+    let resolved = origin.within(upstream::Stage::Resolution, origin.route.resolve()).await;
+    let resolved =
+        resolved.and_then(|found| if found.is_empty() { Err(origin.nowhere()) } else { Ok(found) });
+    let stage = match &resolved {
+        Ok(addresses) => Stage::ok(Step::NameResolution, vec![("addresses", shown(addresses))]),
+        Err(broken) => origin.failed(Step::NameResolution, broken, started),
     };
-    let hop = origin.route.first_hop();
-    stages.push(finish(stage.with(vec![("host", json!(hop.0))]), origin, started.steady.elapsed()));
-    let Some(addresses) = addresses else { return blocked(stages, origin) };
+    let (host, _) = origin.route.first_hop();
+    stages.push(finish(stage.with(vec![("host", json!(host))]), origin, started.steady.elapsed()));
+    let Ok(addresses) = resolved else { return blocked(stages, origin) };
 
     let started = clock.now();
-    let connected = timeout(origin.time_out, origin.route.connect(addresses)).await;
-    let (stage, tcp) = match connected {
-        Ok(Ok(tcp)) => (Stage::ok(Step::Connection, peer(&tcp)), Some(tcp)),
-        Ok(Err(failure)) => (unconnected(origin, &cause(&failure)), None),
-        Err(_) => (unconnected(origin, "no answer in time"), None),
+    let connected = origin.within(upstream::Stage::Connection, origin.connect(addresses)).await;
+    let stage = match &connected {
+        Ok(tcp) => Stage::ok(Step::Connection, peer(tcp)),
+        Err(broken) => origin.failed(Step::Connection, broken, started),
     };
     let facts = origin.forward_proxy.iter().map(|proxy| ("forward_proxy", json!(proxy))).collect();
     stages.push(finish(stage.with(facts), origin, started.steady.elapsed()));
-    let Some(tcp) = tcp else { return blocked(stages, origin) };
+    let Ok(tcp) = connected else { return blocked(stages, origin) };
 
     let started = clock.now();
-    let stage = secure(origin, tcp, clock).await;
+    let stage = secure(origin, tcp, started).await;
     stages.push(finish(stage, origin, started.steady.elapsed()));
     stages
+}
+
+impl Origin {
+    /// TCP, and the tunnel where there is a forward proxy.
+    async fn connect(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, SendError> {
+        self.route.tunnel(self.route.connect(addresses).await?).await
+    }
+
+    /// Takes a step within the time-out.
+    async fn within<T>(
+        &self,
+        stage: upstream::Stage,
+        step: impl Future<Output = Result<T, SendError>>,
+    ) -> Result<T, Broken> {
+        match timeout(self.time_out, step).await {
+            Ok(taken) => taken.map_err(|error| Broken::from(&error)),
+            Err(_) => Err(self.late(stage)),
+        }
+    }
+
+    fn late(&self, stage: upstream::Stage) -> Broken {
+        let how =
+            format!("no response within {} ms (CXONE_PROXY_CONNECT_TIMEOUT)", self.time_out.as_millis());
+        Broken::new(ErrorKind::ConnectTimeout(stage), Some(how))
+    }
+
+    /// The name of the first hop is known, but has no address.
+    fn nowhere(&self) -> Broken {
+        let kind = match self.forward_proxy {
+            Some(_) => ErrorKind::ForwardProxy { status: None },
+            None => ErrorKind::Resolution,
+        };
+        Broken::new(kind, Some("the name has no address".to_owned()))
+    }
+
+    fn failed(&self, step: Step, broken: &Broken, now: Now) -> Stage {
+        let through = self.forward_proxy.as_ref().map(|proxy| format!(" through the forward proxy {proxy}"));
+        let address = format!("{}{}", self.base.authority(), through.unwrap_or_default());
+        let (detail, hint) = broken.describe(&self.peer, &address, self.time_out, now);
+        Stage::failed(step, detail, hint)
+    }
 }
 
 fn finish(stage: Stage, origin: &Origin, took: Duration) -> Stage {
@@ -90,97 +131,60 @@ fn blocked(mut stages: Vec<Stage>, origin: &Origin) -> Vec<Stage> {
     stages
 }
 
-fn unresolved(origin: &Origin, cause: &str) -> Stage {
-    let (host, _) = origin.route.first_hop();
-    let (what, hint) = if origin.forward_proxy.is_some() {
-        ("the forward proxy's name", "Check HTTPS_PROXY, or list the host in NO_PROXY.")
-    } else {
-        (
-            "the name",
-            "Check the spelling of the host in CXONE_BASE_URL, CXONE_REGION or CXONE_TOKEN_URL, and this machine's \
-             name resolution (DNS). Where only a proxy reaches the internet, set HTTPS_PROXY.",
-        )
-    };
-    Stage::failed(Step::NameResolution, format!("{what} {host} could not be resolved: {cause}"), hint)
-}
-
-fn unconnected(origin: &Origin, cause: &str) -> Stage {
-    let (host, port) = origin.route.first_hop();
-    let (what, hint) = if origin.forward_proxy.is_some() {
-        (
-            format!("no way through the forward proxy {host} port {port}: {cause}"),
-            "Check HTTPS_PROXY with its user and password (407 asks for them), and that the proxy allows this \
-             host (403 says that it does not).",
-        )
-    } else {
-        (
-            format!("no connection to {host} port {port}: {cause}"),
-            "Check host and port in CXONE_BASE_URL or CXONE_TOKEN_URL, and whether a firewall is on the way. \
-             Where only a proxy reaches the internet, set HTTPS_PROXY.",
-        )
-    };
-    Stage::failed(Step::Connection, what, hint)
-}
-
-fn cause(failure: &Failure) -> String {
-    failure.source().map_or_else(|| failure.to_string(), ToString::to_string)
+fn shown(addresses: &[SocketAddr]) -> Value {
+    addresses.iter().map(|address| address.ip().to_string()).collect()
 }
 
 fn peer(tcp: &TcpStream) -> Facts {
     tcp.peer_addr().map(|address| ("address", Value::String(address.to_string()))).into_iter().collect()
 }
 
-async fn secure(origin: &Origin, tcp: TcpStream, clock: &Clock) -> Stage {
-    if !origin.base.secure {
+async fn secure(origin: &Origin, tcp: TcpStream, now: Now) -> Stage {
+    if !origin.base.is_secure() {
         return Stage::skipped(Step::Tls, "plain http, which stays on this machine");
     }
-    let Ok(name) = ServerName::try_from(origin.base.host.clone()) else {
-        let detail = format!("{} is not a name that TLS can verify", origin.base.host);
-        return Stage::failed(Step::Tls, detail, "Check the host in CXONE_BASE_URL or CXONE_TOKEN_URL.");
+    let host = origin.base.bare_host();
+    let Ok(name) = ServerName::try_from(host.clone()) else {
+        let how = format!("`{host}` is not a name that TLS can verify");
+        return origin.failed(Step::Tls, &Broken::new(ErrorKind::Tls, Some(how)), now);
     };
     let connector = TlsConnector::from(Arc::new(origin.tls.clone()));
-    let now = clock.now().wall;
     match timeout(origin.time_out, connector.connect(name.clone(), tcp)).await {
-        Err(_) => no_tls("no answer in time"),
+        Err(_) => origin.failed(Step::Tls, &origin.late(upstream::Stage::Tls), now),
         Ok(Ok(stream)) => {
             let (_, tls) = stream.get_ref();
             let chain = tls.peer_certificates().unwrap_or_default();
             let version = tls.protocol_version().and_then(|version| version.as_str());
             let alpn = tls.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
             Stage::ok(Step::Tls, vec![("version", json!(version)), ("alpn", json!(alpn))])
-                .with(certificate::facts(chain, now))
-                .with_hint(certificate::warning(chain, now))
+                .with(certificate::facts(chain, now.wall))
+                .with_hint(certificate::warning(chain, now.wall))
         }
-        Ok(Err(error)) => {
-            let Some(reason) = distrust(&error) else { return no_tls(&error.to_string()) };
-            let (detail, hint) = certificate::distrust(&reason, &origin.base.host);
-            Stage::failed(Step::Tls, detail, hint)
-                .with(certificate::facts(&presented(origin, name).await, now))
-        }
+        Ok(Err(error)) => insecure(origin, &error, name, now).await,
     }
 }
 
-fn no_tls(cause: &str) -> Stage {
-    let hint = "Something other than a TLS server may listen there: check the port and the scheme of CXONE_BASE_URL or \
-                CXONE_TOKEN_URL. A firewall that looks into TLS breaks it off like this as well.";
-    Stage::failed(Step::Tls, format!("no TLS: {cause}"), hint)
+async fn insecure(origin: &Origin, error: &io::Error, name: ServerName<'static>, now: Now) -> Stage {
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let Some(problem) = cause.and_then(CertificateProblem::of) else {
+        return origin.failed(Step::Tls, &Broken::of_tls(error, cause), now);
+    };
+    let chain = presented(origin, name).await;
+    let leaf = chain.first().and_then(Certificate::read);
+    let problem = leaf.iter().fold(problem, CertificateProblem::with);
+    origin.failed(Step::Tls, &Broken::of_certificate(problem), now).with(certificate::facts(&chain, now.wall))
 }
 
-fn distrust(error: &io::Error) -> Option<CertificateError> {
-    let rustls::Error::InvalidCertificate(reason) = error.get_ref()?.downcast_ref()? else { return None };
-    Some(reason.clone())
-}
-
-/// The certificates that are not trusted, from a second handshake that is broken off as soon as they are
-/// there: who signed them is what tells a company's proxy from an attack.
+/// The certificates that are not trusted, from a second handshake that ends as soon as they have arrived:
+/// their issuer shows whether a company's proxy or an attacker is between.
 async fn presented(origin: &Origin, name: ServerName<'static>) -> Vec<CertificateDer<'static>> {
     let witness = Arc::new(Witness::default());
     let mut tls = origin.tls.clone();
     tls.dangerous().set_certificate_verifier(witness.clone());
     let looking = async {
-        let tcp = origin.route.connect(origin.route.resolve().await?).await?;
+        let tcp = origin.connect(origin.route.resolve().await?).await?;
         let _ = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await;
-        Ok::<_, Failure>(())
+        Ok::<_, SendError>(())
     };
     let _ = timeout(origin.time_out, looking).await;
     let seen = witness.seen.lock().unwrap_or_else(PoisonError::into_inner);

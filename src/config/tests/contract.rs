@@ -1,12 +1,20 @@
 //! Each option that is promised, with its names and its default.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, num::NonZeroUsize, time::Duration};
 
 use super::super::{
     options::{Fallback, Form, TABLE},
     *,
 };
 use super::Given;
+use crate::{
+    access::{AllowedHosts, HostName},
+    header_case::HeaderCase,
+    log,
+    proxy::Via,
+    tokens::{ClientAuth, Grant, Scopes, SecretSource},
+    upstream::tls::Trust,
+};
 
 /// Variable, file key, default as promised.
 const PROMISED: &[(&str, &str, &str)] = &[
@@ -39,14 +47,20 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("CXONE_PROXY_ALLOWED_HOSTS", "guard.allowed_hosts", "this machine's own"),
     ("CXONE_PROXY_ALLOWED_ORIGINS", "guard.allowed_origins", "none"),
     ("CXONE_PROXY_VIA", "forwarding.via", "response"),
+    ("CXONE_PROXY_HEADER_CASE", "forwarding.header_case", "title"),
     ("CXONE_PROXY_REPLAY_BUFFER", "retry.replay_buffer", "1MiB"),
+    ("CXONE_PROXY_REPLAY_MEMORY", "retry.replay_memory", "64MiB"),
     ("CXONE_PROXY_RATE_LIMIT_RETRIES", "retry.rate_limit_retries", "3"),
     ("CXONE_PROXY_MAX_WAIT", "retry.max_wait", "30s"),
     ("CXONE_PROXY_HEADER_SIZE", "limits.header_size", "64KiB"),
     ("CXONE_PROXY_HEADER_TIMEOUT", "limits.header_timeout", "10s"),
     ("CXONE_PROXY_IDLE_TIMEOUT", "limits.idle_timeout", "5m"),
+    ("CXONE_PROXY_STALL_TIMEOUT", "limits.stall_timeout", "60s"),
     ("CXONE_PROXY_IN_FLIGHT", "limits.in_flight", "10000"),
+    ("CXONE_PROXY_CONNECTIONS", "limits.connections", "20000"),
+    ("CXONE_PROXY_DRAIN_DELAY", "drain_delay", "0s"),
     ("CXONE_PROXY_DRAIN_TIMEOUT", "drain_timeout", "30s"),
+    ("CXONE_PROXY_THREADS", "threads", "number of cores"),
     ("CXONE_PROXY_LOG", "log.filter", "info"),
     ("CXONE_PROXY_LOG_FORMAT", "log.format", "`text` on a terminal, else `json`"),
 ];
@@ -71,7 +85,7 @@ fn the_table_is_what_is_promised() {
 
 #[test]
 fn a_flag_is_the_variables_name() {
-    for entry in TABLE {
+    for entry in TABLE.iter() {
         let bare =
             entry.variable.strip_prefix("CXONE_PROXY_").or(entry.variable.strip_prefix("CXONE_")).unwrap();
         let flag = bare.to_lowercase().replace('_', "-");
@@ -90,34 +104,42 @@ fn names_are_used_once() {
 }
 
 #[test]
-fn defaults_hold_where_nothing_is_said() {
+fn defaults_hold_where_nothing_is_set() {
     let Loaded { config, warnings } = Given::credentials().load().unwrap();
     assert!(warnings.is_empty());
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.admin.unwrap().to_string(), "127.0.0.1:8081");
-    assert_eq!(config.upstream.base_url.to_string(), "https://api.cxone.com");
-    assert_eq!(config.upstream.ca_file, None);
-    assert_eq!(config.upstream.connect_timeout, Duration::from_secs(10));
-    assert_eq!(config.upstream.response_timeout, None);
-    let Grant::ClientCredentials { client, auth } = config.oauth.grant else { panic!("another grant") };
-    assert_eq!((client.id.as_str(), auth), ("app", ClientAuth::Body));
-    assert!(matches!(client.secret, SecretSource::Value(secret) if secret.reveal() == "s3cr3t"));
-    assert_eq!(config.oauth.scopes, None);
-    assert_eq!(config.oauth.token_url.as_str(), "https://api.cxone.com/api/v2/oauth/token");
-    assert_eq!(config.oauth.refresh_margin, Duration::from_mins(5));
-    assert_eq!(config.guard.allowed_hosts, AllowedHosts::Listed(vec![]));
-    assert!(config.guard.allowed_origins.is_empty());
+    assert_eq!(config.profiles[0].upstream.base_url.to_string(), "https://api.cxone.com");
+    assert_eq!(config.profiles[0].upstream.trust, Trust::load(None).unwrap());
+    assert_eq!(config.profiles[0].upstream.connect_timeout, Duration::from_secs(10));
+    assert_eq!(config.profiles[0].upstream.response_timeout, None);
+    let Grant::ClientCredentials { client, auth } = &config.profiles[0].oauth.grant else {
+        panic!("another grant")
+    };
+    assert_eq!((client.id.as_str(), *auth), ("app", ClientAuth::Body));
+    assert!(matches!(&client.secret, SecretSource::Value(secret) if secret.reveal() == "s3cr3t"));
+    assert_eq!(config.profiles[0].oauth.scopes, Scopes::default());
+    assert_eq!(config.profiles[0].oauth.token_url.as_str(), "https://api.cxone.com/api/v2/oauth/token");
+    assert_eq!(config.profiles[0].oauth.refresh_margin, Duration::from_mins(5));
+    assert_eq!(config.guard.hosts, AllowedHosts::Listed(vec![]));
+    assert!(config.guard.origins.is_empty());
     assert_eq!(config.via, Via::Response);
+    assert_eq!(config.header_case, HeaderCase::Title);
     assert_eq!(config.retry.replay_buffer, 1 << 20);
-    assert_eq!(config.retry.rate_limit_retries, 3);
-    assert_eq!(config.retry.max_wait, Duration::from_secs(30));
+    assert_eq!(config.retry.replay_memory, 64 << 20);
+    assert_eq!(config.retry.limits.rate_limit_retries, 3);
+    assert_eq!(config.retry.limits.max_wait, Duration::from_secs(30));
     assert_eq!(config.limits.header_size, 64 << 10);
     assert_eq!(config.limits.header_timeout, Duration::from_secs(10));
     assert_eq!(config.limits.idle_timeout, Duration::from_mins(5));
-    assert_eq!(config.limits.in_flight, 10_000);
+    assert_eq!(config.limits.stall_timeout, Some(Duration::from_mins(1)));
+    assert_eq!(config.in_flight, 10_000);
+    assert_eq!(config.limits.connections, 20_000);
+    assert_eq!(config.drain_delay, Duration::ZERO);
+    assert_eq!(config.threads, None);
     assert_eq!(config.drain_timeout, Duration::from_secs(30));
     assert_eq!(config.log, log::Settings { filter: "info".to_owned(), format: None, no_color: false });
-    assert!(config.forward_proxy.https_proxy.is_none());
+    assert_eq!(config.forward_proxy.toward(&"https://api.example".parse().unwrap()), None);
 }
 
 #[test]
@@ -129,14 +151,14 @@ fn regions_have_their_addresses() {
     ];
     for (region, address) in regions {
         let config = Given::credentials().variable("CXONE_REGION", region).config();
-        assert_eq!(config.upstream.base_url.to_string(), address);
-        assert_eq!(config.oauth.token_url.as_str(), format!("{address}/api/v2/oauth/token"));
+        assert_eq!(config.profiles[0].upstream.base_url.to_string(), address);
+        assert_eq!(config.profiles[0].oauth.token_url.as_str(), format!("{address}/api/v2/oauth/token"));
     }
 }
 
 #[test]
 fn each_word_of_a_choice_is_accepted() {
-    for entry in TABLE {
+    for entry in TABLE.iter() {
         if let Form::OneOf(words) = entry.form {
             for word in words.iter().filter(|_| *entry != &options::GRANT) {
                 assert!(Given::credentials().variable(entry.variable, *word).load().is_ok(), "{word}");
@@ -146,10 +168,12 @@ fn each_word_of_a_choice_is_accepted() {
 }
 
 #[test]
-fn the_file_can_say_everything_but_the_secret() {
+fn the_file_can_set_everything_but_the_secret() {
     let text = r#"
         listen = "[::1]:9000"
         drain_timeout = "1m"
+        drain_delay = "15s"
+        threads = 3
 
         [upstream]
         base_url = "https://gateway.example:8443/cx//one/"
@@ -172,9 +196,11 @@ fn the_file_can_say_everything_but_the_secret() {
 
         [forwarding]
         via = "both"
+        header_case = "preserve"
 
         [retry]
         replay_buffer = "0B"
+        replay_memory = "512KiB"
         rate_limit_retries = 0
         max_wait = "1h"
 
@@ -182,7 +208,9 @@ fn the_file_can_say_everything_but_the_secret() {
         header_size = "8KiB"
         header_timeout = "2s"
         idle_timeout = "1s"
+        stall_timeout = "off"
         in_flight = 7
+        connections = 9
 
         [log]
         filter = "warn,cxone_proxy=debug"
@@ -193,36 +221,48 @@ fn the_file_can_say_everything_but_the_secret() {
     let config = given.file(&text.replace("SECRET", path.to_str().unwrap())).config();
     assert_eq!(config.listen.to_string(), "[::1]:9000");
     assert_eq!(config.admin, None);
-    assert_eq!(config.upstream.base_url.to_string(), "https://gateway.example:8443/cx//one");
-    assert_eq!(config.upstream.connect_timeout, Duration::from_millis(1500));
-    assert_eq!(config.upstream.response_timeout, Some(Duration::from_secs(90)));
-    let client = config.oauth.grant.client().unwrap().clone();
+    assert_eq!(config.profiles[0].upstream.base_url.to_string(), "https://gateway.example:8443/cx//one");
+    assert_eq!(config.profiles[0].upstream.connect_timeout, Duration::from_millis(1500));
+    assert_eq!(config.profiles[0].upstream.response_timeout, Some(Duration::from_secs(90)));
+    let client = config.profiles[0].oauth.grant.client().unwrap().clone();
     assert_eq!(client.id, "in file");
     let SecretSource::File { path: read, at_start } = client.secret else { panic!("not by file") };
     assert_eq!((read, at_start.reveal()), (path, "from file"));
-    assert_eq!(config.oauth.scopes.as_deref(), Some("users:read calls:write"));
-    assert_eq!(config.oauth.token_url.as_str(), "https://login.example/token?tenant=1");
-    assert_eq!(config.oauth.refresh_margin, Duration::ZERO);
-    let hosts = ["proxy.example", "[::1]", "10.0.0.7"].map(str::to_owned).to_vec();
-    assert_eq!(config.guard.allowed_hosts, AllowedHosts::Listed(hosts));
-    assert_eq!(config.guard.allowed_origins, ["https://app.example", "http://localhost:3000"]);
+    assert_eq!(config.profiles[0].oauth.scopes.names(), ["users:read", "calls:write"]);
+    assert_eq!(config.profiles[0].oauth.token_url.as_str(), "https://login.example/token?tenant=1");
+    assert_eq!(config.profiles[0].oauth.refresh_margin, Duration::ZERO);
+    let AllowedHosts::Listed(hosts) = &config.guard.hosts else { panic!("{:?}", config.guard.hosts) };
+    let hosts: Vec<_> = hosts.iter().map(HostName::as_str).collect();
+    assert_eq!(hosts, ["proxy.example", "[::1]", "10.0.0.7"]);
+    let origins = ["https://app.example", "http://localhost:3000"].map(|origin| origin.parse().unwrap());
+    assert_eq!(config.guard.origins, origins);
     assert_eq!(config.via, Via::Both);
+    assert_eq!(config.header_case, HeaderCase::Preserve);
     assert_eq!(config.retry.replay_buffer, 0);
-    assert_eq!(config.retry.rate_limit_retries, 0);
-    assert_eq!(config.retry.max_wait, Duration::from_hours(1));
+    assert_eq!(config.retry.replay_memory, 512 << 10);
+    assert_eq!(config.retry.limits.rate_limit_retries, 0);
+    assert_eq!(config.retry.limits.max_wait, Duration::from_hours(1));
     assert_eq!(config.limits.header_size, 8192);
     assert_eq!(config.limits.header_timeout, Duration::from_secs(2));
     assert_eq!(config.limits.idle_timeout, Duration::from_secs(1));
-    assert_eq!(config.limits.in_flight, 7);
+    assert_eq!(config.limits.stall_timeout, None);
+    assert_eq!(config.in_flight, 7);
+    assert_eq!(config.limits.connections, 9);
+    assert_eq!(config.threads, NonZeroUsize::new(3));
+    assert_eq!(config.drain_delay, Duration::from_secs(15));
     assert_eq!(config.drain_timeout, Duration::from_mins(1));
     assert_eq!(config.log.filter, "warn,cxone_proxy=debug");
     assert_eq!(config.log.format, Some(log::Format::Text));
 }
 
 #[test]
-fn dotted_keys_and_inline_tables_say_the_same() {
+fn dotted_keys_and_inline_tables_mean_the_same() {
     for text in ["retry.max_wait = \"7s\"", "retry = { max_wait = \"7s\" }", "[retry]\nmax_wait = '7s'"] {
-        assert_eq!(Given::credentials().file(text).config().retry.max_wait, Duration::from_secs(7), "{text}");
+        assert_eq!(
+            Given::credentials().file(text).config().retry.limits.max_wait,
+            Duration::from_secs(7),
+            "{text}"
+        );
     }
 }
 
@@ -240,9 +280,9 @@ fn the_readme_rows_name_every_option() {
 }
 
 #[test]
-fn nothing_that_is_shown_holds_a_secret() {
+fn no_debug_form_holds_a_secret() {
     let config = Given::credentials().variable("HTTPS_PROXY", "http://me:p4ss@proxy.example:3128").config();
-    let shown = format!("{config:?}");
-    assert!(shown.contains("proxy.example") && shown.contains("app"));
-    assert!(!shown.contains("s3cr3t") && !shown.contains("p4ss"), "{shown}");
+    let printed = format!("{config:?}");
+    assert!(printed.contains("proxy.example") && printed.contains("app"));
+    assert!(!printed.contains("s3cr3t") && !printed.contains("p4ss"), "{printed}");
 }

@@ -1,5 +1,7 @@
 //! When the API is looked up, and what excludes that.
 
+use std::time::Duration;
+
 use super::super::*;
 use super::profiles::{file, profiles, second};
 

@@ -2,6 +2,7 @@
 
 use super::super::{options as o, *};
 use super::Given;
+use crate::tokens::{ClientAuth, Credentials, Grant};
 
 fn client(given: Given) -> Given {
     given.variable("CXONE_CLIENT_ID", "app").variable("CXONE_CLIENT_SECRET", "s3cr3t")
@@ -20,28 +21,24 @@ fn access_key() -> Given {
 }
 
 fn auth(config: &Config) -> ClientAuth {
-    match config.oauth.grant {
+    match config.profiles[0].oauth.grant {
         Grant::ClientCredentials { auth, .. } | Grant::Password { auth, .. } => auth,
         Grant::AccessKey { .. } => panic!("no client"),
     }
 }
 
 fn revealed(credentials: &Credentials) -> (&str, &str) {
-    match &credentials.secret {
-        SecretSource::Value(secret) | SecretSource::File { at_start: secret, .. } => {
-            (&credentials.id, secret.reveal())
-        }
-    }
+    (&credentials.id, credentials.secret.at_start().reveal())
 }
 
 #[test]
 fn a_password_needs_a_client_and_a_key() {
     let config = password().config();
-    assert_eq!(config.oauth.grant.word(), "password");
-    assert_eq!(revealed(config.oauth.grant.client().unwrap()), ("app", "s3cr3t"));
-    assert_eq!(revealed(config.oauth.grant.key().unwrap()), ("KEY", "k3y"));
+    assert_eq!(config.profiles[0].oauth.grant.grant_type().as_str(), "password");
+    assert_eq!(revealed(config.profiles[0].oauth.grant.client().unwrap()), ("app", "s3cr3t"));
+    assert_eq!(revealed(config.profiles[0].oauth.grant.key().unwrap()), ("KEY", "k3y"));
     assert_eq!(auth(&config), ClientAuth::Basic);
-    assert_eq!(config.oauth.token_url.as_str(), "https://cxone.niceincontact.com/auth/token");
+    assert_eq!(config.profiles[0].oauth.token_url.as_str(), "https://cxone.niceincontact.com/auth/token");
     let shown = format!("{config:?}");
     assert!(!shown.contains("s3cr3t") && !shown.contains("k3y"), "{shown}");
 }
@@ -49,10 +46,10 @@ fn a_password_needs_a_client_and_a_key() {
 #[test]
 fn an_access_key_needs_an_area_or_an_address() {
     let config = access_key().config();
-    assert_eq!(config.oauth.grant.word(), "access_key");
-    assert!(config.oauth.grant.client().is_none());
-    assert_eq!(revealed(config.oauth.grant.key().unwrap()), ("KEY", "k3y"));
-    let endpoint = |given: Given| given.config().oauth.token_url.to_string();
+    assert_eq!(config.profiles[0].oauth.grant.grant_type().as_str(), "access_key");
+    assert!(config.profiles[0].oauth.grant.client().is_none());
+    assert_eq!(revealed(config.profiles[0].oauth.grant.key().unwrap()), ("KEY", "k3y"));
+    let endpoint = |given: Given| given.config().profiles[0].oauth.token_url.to_string();
     let of_area =
         |area: &str| format!("https://{area}.nice-incontact.com/authentication/v1/token/access-key");
     assert_eq!(endpoint(access_key()), of_area("na1"));
@@ -80,15 +77,15 @@ fn the_file_can_say_all_but_the_secrets() {
     );
     let config = given.file(&text).config();
     assert_eq!(auth(&config), ClientAuth::BasicRaw);
-    assert_eq!(revealed(config.oauth.grant.client().unwrap()), ("app", "s3cr3t"));
-    assert_eq!(revealed(config.oauth.grant.key().unwrap()), ("KEY", "k3y"));
+    assert_eq!(revealed(config.profiles[0].oauth.grant.client().unwrap()), ("app", "s3cr3t"));
+    assert_eq!(revealed(config.profiles[0].oauth.grant.key().unwrap()), ("KEY", "k3y"));
     let in_file = "[oauth]\ngrant = 'access_key'\naccess_key_id = 'KEY'\narea = 'na1'\n";
     let given = Given::nothing().variable("CXONE_ACCESS_KEY_SECRET", "k3y").file(in_file);
-    assert_eq!(given.config().oauth.grant.word(), "access_key");
+    assert_eq!(given.config().profiles[0].oauth.grant.grant_type().as_str(), "access_key");
 }
 
 #[test]
-fn each_way_to_prove_a_client_goes_with_each_grant_that_has_one() {
+fn each_client_authentication_goes_with_each_grant_that_has_a_client() {
     let words =
         [("basic", ClientAuth::Basic), ("basic_raw", ClientAuth::BasicRaw), ("body", ClientAuth::Body)];
     for (word, expected) in words {
@@ -155,9 +152,12 @@ fn what_the_grant_does_not_use_is_a_contradiction() {
 #[test]
 fn a_grant_from_a_stronger_source_wins_over_what_was_meant_for_another() {
     let in_file = "[oauth]\nclient_id = 'app'\nclient_auth = 'body'\nscopes = 'users:read'\n";
-    assert_eq!(access_key().file(in_file).config().oauth.grant.word(), "access_key");
+    assert_eq!(
+        access_key().file(in_file).config().profiles[0].oauth.grant.grant_type().as_str(),
+        "access_key"
+    );
     let flagged = access_key().variable("CXONE_CLIENT_ID", "app").flag(&o::GRANT, "access_key");
-    assert_eq!(flagged.config().oauth.grant.word(), "access_key");
+    assert_eq!(flagged.config().profiles[0].oauth.grant.grant_type().as_str(), "access_key");
     let weaker = key(Given::nothing())
         .variable("CXONE_CLIENT_ID", "app")
         .file("[oauth]\ngrant = 'access_key'\narea = 'na1'\n");
@@ -215,7 +215,7 @@ fn the_access_key_s_secret_is_never_shown() {
     let misplaced =
         access_key().variable("CXONE_ACCESS_KEY_SECRET", "").variable("CXONE_ACCESS_KEY_SECRET_FILE", "k3y");
     let fault = misplaced.only_fault();
-    assert!(fault.contains("the value cannot be read"), "{fault}");
+    assert!(fault.contains("the value cannot be read: the file does not exist"), "{fault}");
     assert!(!spaced.contains("k3y") && !fault.contains("k3y"));
     let both = access_key().variable("CXONE_ACCESS_KEY_SECRET_FILE", "/nowhere").only_fault();
     assert!(both.starts_with("CXONE_ACCESS_KEY_SECRET (environment variable"), "{both}");

@@ -1,14 +1,17 @@
 //! Which of several values counts.
 
+use std::{ffi::OsStr, time::Duration};
+
 use proptest::prelude::*;
 
 use super::super::{options as o, *};
 use super::Given;
+use crate::{log, tokens::SecretSource};
 
 #[test]
 fn flags_win_over_environment_over_file_over_defaults() {
     let file = || Given::credentials().file("[upstream]\nregion = 'usgov'\n");
-    let host = |given: Given| given.config().upstream.base_url.host.to_string();
+    let host = |given: Given| given.config().profiles[0].upstream.base_url.host().to_string();
     assert_eq!(host(file()), "api.usgov.cxone.com");
     assert_eq!(host(file().variable("CXONE_REGION", "eu")), "api.eu.cxone.com");
     assert_eq!(host(file().variable("CXONE_REGION", "eu").flag(&o::REGION, "global")), "api.cxone.com");
@@ -30,7 +33,7 @@ proptest! {
             given = given.file(&format!("retry.rate_limit_retries = {value}"));
         }
         let expected = flag.or(variable).or(file).unwrap_or(3);
-        prop_assert_eq!(given.config().retry.rate_limit_retries, expected);
+        prop_assert_eq!(given.config().retry.limits.rate_limit_retries, expected);
     }
 
     #[test]
@@ -56,7 +59,7 @@ proptest! {
         let names = ["flag.example", "variable.example", "file.example"];
         let expected = places.iter().zip(names).find(|(place, _)| **place != 0);
         let expected = expected.map_or("api.cxone.com", |(place, name)| if *place == 1 { "api.eu.cxone.com" } else { name });
-        prop_assert_eq!(given.config().upstream.base_url.host.to_string(), expected);
+        prop_assert_eq!(given.config().profiles[0].upstream.base_url.host().to_string(), expected);
     }
 }
 
@@ -72,8 +75,9 @@ fn an_empty_variable_counts_as_not_set() {
         .variable("https_proxy", "proxy.example:3128")
         .variable("NO_COLOR", "")
         .config();
-    assert_eq!(config.upstream.base_url.to_string(), "https://api.cxone.com");
-    assert_eq!(config.forward_proxy.https_proxy.unwrap().as_str(), "http://proxy.example:3128/");
+    assert_eq!(config.profiles[0].upstream.base_url.to_string(), "https://api.cxone.com");
+    let toward = config.forward_proxy.toward(&"https://api.example".parse().unwrap());
+    assert_eq!(toward.unwrap().as_str(), "http://proxy.example:3128/");
     assert!(!config.log.no_color);
 }
 
@@ -82,14 +86,14 @@ fn the_file_can_be_named_by_a_variable_and_the_flag_is_stronger() {
     let named = Given::credentials().with_file("named.toml", "retry.max_wait = '1s'");
     let path = named.path("named.toml");
     let config = named.variable("CXONE_PROXY_CONFIG", path).config();
-    assert_eq!(config.retry.max_wait, Duration::from_secs(1));
+    assert_eq!(config.retry.limits.max_wait, Duration::from_secs(1));
     let both = Given::credentials().variable("CXONE_PROXY_CONFIG", "/nowhere").file("retry.max_wait = '2s'");
-    assert_eq!(both.config().retry.max_wait, Duration::from_secs(2));
+    assert_eq!(both.config().retry.limits.max_wait, Duration::from_secs(2));
 }
 
 #[test]
 fn the_secret_comes_from_the_stronger_source() {
-    let secret = |config: Config| match &config.oauth.grant.client().unwrap().secret {
+    let secret = |config: Config| match &config.profiles[0].oauth.grant.client().unwrap().secret {
         SecretSource::Value(secret) => format!("value {}", secret.reveal()),
         SecretSource::File { at_start, .. } => format!("file {}", at_start.reveal()),
     };
@@ -116,7 +120,7 @@ fn the_secret_comes_from_the_stronger_source() {
 }
 
 #[test]
-fn a_secret_that_everybody_can_read_is_pointed_out() {
+fn a_secret_that_every_user_can_read_is_a_warning() {
     use std::os::unix::fs::PermissionsExt;
     for (mode, expected) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
         let given = Given::nothing().variable("CXONE_CLIENT_ID", "app").with_file("secret", "s3cr3t");
@@ -125,13 +129,16 @@ fn a_secret_that_everybody_can_read_is_pointed_out() {
         let loaded = given.variable("CXONE_CLIENT_SECRET_FILE", path.clone()).load().unwrap();
         assert_eq!(loaded.warnings.len(), expected, "{mode:o}");
         for warning in loaded.warnings {
-            assert!(warning.to_string().contains(path.to_str().unwrap()));
+            let path = path.to_str().unwrap();
+            let due =
+                format!("every user of this machine can read the secret in {path}: run `chmod 600 {path}`");
+            assert_eq!(warning.to_string(), due);
         }
     }
 }
 
 #[test]
-fn variables_of_the_orchestrator_are_nobodys_configuration() {
+fn service_links_of_kubernetes_are_not_configuration() {
     let linked = [
         ("CXONE_PROXY_SERVICE_HOST", "10.0.0.1"),
         ("CXONE_PROXY_SERVICE_PORT", "8080"),

@@ -1,18 +1,20 @@
-//! The whole of loading: real files, a made-up environment, flags.
+//! The whole of loading: real files, an invented environment, flags.
 
 mod contract;
 mod discovery;
-mod faults;
+mod errors;
+mod files;
+mod forward_proxy;
 mod grants;
 mod layers;
-mod profile_faults;
+mod profile_errors;
 mod profiles;
 
 use std::{ffi::OsString, path::PathBuf};
 
 use super::{options::Entry, *};
 
-/// What a test says to the program; starts with the two values that nobody can leave out.
+/// What a test sets; mostly starts with the two values that nobody can leave out.
 struct Given {
     flags: Vec<(&'static Entry, OsString)>,
     environment: Vec<(OsString, OsString)>,

@@ -1,7 +1,14 @@
 //! `[[profile]]`: what each key says, and what is inherited.
 
+use std::time::Duration;
+
 use super::super::*;
 use super::Given;
+use crate::{
+    proxy::Selector,
+    server::Listen,
+    tokens::{ClientAuth, Grant},
+};
 
 pub(super) fn file(text: &str) -> Given {
     Given::credentials().file(text)
@@ -12,9 +19,7 @@ pub(super) fn profiles(given: Given) -> Vec<Profile> {
 }
 
 fn secret(profile: &Profile) -> &str {
-    match &profile.oauth.grant.client().unwrap().secret {
-        SecretSource::Value(secret) | SecretSource::File { at_start: secret, .. } => secret.reveal(),
-    }
+    profile.oauth.grant.client().unwrap().secret.at_start().reveal()
 }
 
 /// Two profiles that differ in nothing but what selects them, with more keys for the second.
@@ -27,10 +32,10 @@ fn without_any_the_flat_settings_are_the_one_called_default() {
     let config = Given::credentials().config();
     let [only] = &config.profiles[..] else { panic!("{:?}", config.profiles) };
     assert_eq!(only.name, "default");
-    assert_eq!((&only.select, only.credentials), (&Selector::default(), 0));
+    assert_eq!((&only.selector, &only.listen, only.credentials), (&Selector::default(), &None, 0));
     assert!(!only.rewrite_json_links);
-    assert_eq!(only.upstream.base_url, config.upstream.base_url);
-    assert_eq!(only.oauth, config.oauth);
+    assert_eq!(only.upstream.base_url.to_string(), "https://api.cxone.com");
+    assert_eq!(only.oauth.grant.client().unwrap().id, "app");
 }
 
 #[test]
@@ -43,7 +48,7 @@ fn every_key() {
          host = 'Digital.LOCALHOST'\n\
          path_prefix = '/digital/v1'\n\
          strip_prefix = true\n\
-         listen = 'unix:/run/digital.sock'\n\
+         listen = 'unix:/run/digital.sock,mode=0660'\n\
          rewrite_json_links = true\n\
          [profile.upstream]\n\
          base_url = 'https://digital.example/x'\n\
@@ -63,18 +68,19 @@ fn every_key() {
     let text = format!("{}access_key_secret_file = '{}'\n", given.file.clone().unwrap(), path.display());
     let [api, digital] = &profiles(given.file(&text))[..] else { panic!("not two") };
     assert_eq!(digital.name, "digital-2_x");
-    let select = Selector {
+    let selector = Selector {
         host: Some("digital.localhost".to_owned()),
         path_prefix: Some("/digital/v1".to_owned()),
         strip_prefix: true,
-        listen: Some(Listen::Unix("/run/digital.sock".into())),
     };
-    assert_eq!(digital.select, select);
+    assert_eq!(digital.selector, selector);
+    assert_eq!(digital.listen, Some(Listen::Unix { path: "/run/digital.sock".into(), mode: 0o660 }));
+    assert_eq!(api.listen, None);
     assert!(digital.rewrite_json_links && !api.rewrite_json_links);
     assert_eq!(digital.upstream.base_url.to_string(), "https://digital.example/x");
     assert_eq!(digital.upstream.connect_timeout, Duration::from_secs(1));
     assert_eq!(digital.upstream.response_timeout, Some(Duration::from_secs(2)));
-    assert_eq!(digital.oauth.scopes.as_deref(), Some("a b"));
+    assert_eq!(digital.oauth.scopes.names(), ["a", "b"]);
     assert_eq!(digital.oauth.refresh_margin, Duration::from_secs(7));
     assert_eq!(digital.oauth.token_url.as_str(), "https://token.example/");
     let Grant::Password { client, auth: ClientAuth::Body, key } = &digital.oauth.grant else {
@@ -82,7 +88,7 @@ fn every_key() {
     };
     assert_eq!((client.id.as_str(), key.id.as_str()), ("app", "KEY"));
     assert_eq!(digital.credentials, 1);
-    assert_eq!(api.oauth.grant.word(), "client_credentials");
+    assert_eq!(api.oauth.grant.grant_type().as_str(), "client_credentials");
     assert_eq!(api.upstream.base_url.to_string(), "https://api.cxone.com");
 }
 
@@ -90,12 +96,12 @@ fn every_key() {
 fn a_host_may_be_an_address_and_a_switch_may_be_off() {
     let text = second("host = '::1'\nstrip_prefix = false\nrewrite_json_links = false\n");
     let profiles = profiles(file(&text));
-    assert_eq!(profiles[1].select.host.as_deref(), Some("[::1]"));
-    assert!(!profiles[1].select.strip_prefix && !profiles[1].rewrite_json_links);
+    assert_eq!(profiles[1].selector.host.as_deref(), Some("[::1]"));
+    assert!(!profiles[1].selector.strip_prefix && !profiles[1].rewrite_json_links);
 }
 
 #[test]
-fn what_a_profile_does_not_set_it_inherits_from_wherever_it_stands() {
+fn what_a_profile_does_not_set_it_inherits_from_any_source() {
     let flat = "oauth.client_id = 'flat'\nupstream.region = 'eu'\nupstream.connect_timeout = '3s'\n";
     let text = format!(
         "{flat}{}[profile.upstream]\nbase_url = 'https://b.example'\n[profile.oauth]\nclient_id = 'own'\n",
@@ -126,7 +132,7 @@ fn what_a_profile_does_not_set_it_inherits_from_wherever_it_stands() {
 }
 
 #[test]
-fn what_is_said_of_one_profile_wins_over_what_is_said_of_all() {
+fn what_is_set_for_one_profile_wins_over_what_is_set_for_all() {
     let text = second("[profile.upstream]\nregion = 'usgov'\n[profile.oauth]\nclient_id = 'own'\n");
     let given = file(&text).variable("CXONE_REGION", "eu").flag(&options::CLIENT_ID, "flag");
     let profiles = profiles(given);
@@ -146,11 +152,11 @@ fn a_secret_of_its_own_is_not_in_the_way_of_the_flat_one() {
 }
 
 #[test]
-fn what_the_flat_grant_has_no_use_for_may_be_a_profiles() {
+fn what_the_flat_grant_does_not_use_another_profile_may() {
     let text = second("[profile.oauth]\ngrant = 'access_key'\naccess_key_id = 'KEY'\narea = 'na1'\n");
     let given = file(&text).variable("CXONE_ACCESS_KEY_SECRET", "k3y");
     let profiles = profiles(given);
-    let words: Vec<_> = profiles.iter().map(|profile| profile.oauth.grant.word()).collect();
+    let words: Vec<_> = profiles.iter().map(|profile| profile.oauth.grant.grant_type().as_str()).collect();
     assert_eq!(words, ["client_credentials", "access_key"]);
     // Of no use to anybody, or to the very profile that sets it, it is a mistake as ever.
     let fault = file(&second("")).variable("CXONE_ACCESS_KEY_SECRET", "k3y").only_fault();
@@ -164,7 +170,7 @@ fn what_the_flat_grant_has_no_use_for_may_be_a_profiles() {
 }
 
 #[test]
-fn identical_credentials_are_shared_and_borrowed_ones_are_the_lenders() {
+fn identical_credentials_are_shared_and_named_ones_are_their_owners() {
     let text = "[[profile]]\nname = 'a'\n\
                 [[profile]]\nname = 'b'\nhost = 'b.localhost'\n\
                 [[profile]]\nname = 'c'\nhost = 'c.localhost'\n[profile.oauth]\nclient_id = 'other'\n\
@@ -182,7 +188,7 @@ fn identical_credentials_are_shared_and_borrowed_ones_are_the_lenders() {
 }
 
 #[test]
-fn a_borrower_needs_no_credentials_that_are_not_the_lenders() {
+fn a_profile_that_names_anothers_credentials_needs_none_of_its_own() {
     let given = Given::nothing().with_file("secret", "s3cr3t");
     let text = format!(
         "[[profile]]\nname = 'a'\n[profile.oauth]\nclient_id = 'a'\nclient_secret_file = '{}'\n\
@@ -195,7 +201,7 @@ fn a_borrower_needs_no_credentials_that_are_not_the_lenders() {
 }
 
 #[test]
-fn of_a_lender_with_faults_only_those_are_told() {
+fn of_an_owner_with_faults_only_those_are_reported() {
     let text = "[[profile]]\nname = 'x'\n[profile.upstream]\nregion = 'mars'\n\
                 [[profile]]\nname = 'a'\nhost = 'a.localhost'\n\
                 [[profile]]\nname = 'b'\nhost = 'b.localhost'\ncredentials = 'a'\n\

@@ -1,0 +1,102 @@
+//! The guard at work: what it refuses is counted, and said in the log at most once a minute for each
+//! reason.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use http::HeaderMap;
+use http::request::Parts;
+
+use super::cors;
+use super::counting::refusal_counters;
+use super::guard::{self, Admitted, Refusal, Settings};
+use super::problem::Problem;
+use crate::clock::Clock;
+use crate::log::{Due, Repeats};
+use crate::metrics::{Counters, Metrics};
+use crate::text;
+
+/// The guard before the proxy or before the admin pages. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Guard(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    clock: Clock,
+    refused: Counters<Refusal>,
+    /// In the order of [`Refusal::ALL`]. Locked only where a request is refused.
+    repeats: Mutex<Vec<Repeats<()>>>,
+}
+
+impl Guard {
+    /// A guard that goes by `settings`. All guards of a process count together.
+    pub fn new(settings: Settings, metrics: &Metrics, clock: Clock) -> Self {
+        let repeats = Mutex::new(Refusal::ALL.iter().map(|_| Repeats::new()).collect());
+        Self(Arc::new(Inner { settings, clock, refused: refusal_counters(metrics), repeats }))
+    }
+
+    /// Admits a request or says what to answer; see [`guard::admit`].
+    pub fn admit(
+        &self,
+        head: &Parts,
+        local: Option<IpAddr>,
+        is_upstream: impl Fn(bool, &str) -> bool,
+    ) -> Result<Admitted, Problem> {
+        guard::admit(head, &self.0.settings, local, is_upstream).map_err(|refusal| {
+            self.note(refusal, head);
+            refusal.problem(head)
+        })
+    }
+
+    /// Lets the page that sent `request` read the response with these `headers`, where the page's origin
+    /// is allowed: whatever the response is, also one that refuses the request.
+    pub fn allow_origin(&self, request: &HeaderMap, headers: &mut HeaderMap) {
+        if let Some(origin) = guard::allowed_origin(request, &self.0.settings) {
+            cors::allow_origin(headers, origin);
+        }
+    }
+
+    /// The calendar's time.
+    pub(super) fn wall(&self) -> SystemTime {
+        self.0.clock.now().wall
+    }
+
+    /// What the guard goes by.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    fn note(&self, refusal: Refusal, head: &Parts) {
+        self.0.refused.add(refusal);
+        let now = self.0.clock.now().steady;
+        let due = {
+            let mut repeats = self.0.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+            let place = Refusal::ALL.iter().position(|known| *known == refusal);
+            place.and_then(|place| repeats.get_mut(place)).and_then(|repeats| repeats.met((), now))
+        };
+        let more = match due {
+            None => return,
+            Some(Due::First) => None,
+            Some(Due::Again { more, .. }) => Some(more),
+        };
+        let problem = refusal.problem(head);
+        let origin = guard::origins(head);
+        tracing::warn!(
+            reason = refusal.reason(),
+            status = problem.status().as_u16(),
+            method = text::printable_bytes(head.method.as_str().as_bytes()),
+            host = guard::addressed(head),
+            origin = (!origin.is_empty()).then_some(origin),
+            path = text::printable_bytes(head.uri.path().as_bytes()),
+            requests_since_the_last_such_line = more,
+            hint = &*problem.hint_text(),
+            "request refused: {}",
+            problem.detail_text()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

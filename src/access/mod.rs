@@ -1,0 +1,24 @@
+//! Who may use the proxy, and what the proxy says when it answers itself.
+//!
+//! The same rules stand before the proxy and before the admin pages, so they know neither. [`guard`]
+//! decides about one request and [`Guard`] acts on it; a [`Problem`] is the response to a request that is
+//! not served; [`cors`] lets the pages of allowed web origins read a response. [`GuardLayer`] puts all of
+//! it before a tower service.
+
+pub mod cors;
+mod counting;
+mod door;
+pub mod guard;
+mod layer;
+mod max_forwards;
+mod names;
+mod problem;
+pub mod target;
+
+pub use counting::problem_counters;
+pub use door::Guard;
+pub use guard::{Admitted, NamedHost, Refusal, Settings};
+pub use layer::{GuardLayer, Guarded};
+pub use max_forwards::{Hops, options_response, take_hop};
+pub use names::{AllowedHosts, HostName, WebOrigin};
+pub use problem::{API_METHODS, MEDIA_TYPE, PSEUDONYM, Problem, ProblemKind};

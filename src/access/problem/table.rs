@@ -1,0 +1,190 @@
+//! The table of problems: every response of the proxy's own has one row.
+
+use http::StatusCode;
+
+use super::API_METHODS;
+
+/// A row of the table.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) status: StatusCode,
+    /// What follows `urn:cxone-proxy:problem:`, and the label of the metric.
+    pub(super) slug: &'static str,
+    /// RFC 9209 section 2.3.
+    pub(super) error: &'static str,
+    pub(super) title: &'static str,
+    pub(super) hint: &'static str,
+}
+
+macro_rules! table {
+    ($($(#[$about:meta])* $kind:ident: $status:ident, $slug:literal, $error:literal, $title:literal, $hint:literal;)+) => {
+        /// Why the proxy answers itself.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ProblemKind {
+            $($(#[$about])* $kind,)+
+        }
+
+        impl ProblemKind {
+            /// All of them, in the order of the table, which is that of their declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)+];
+
+            pub(super) fn row(self) -> Row {
+                match self {
+                    $(Self::$kind => Row {
+                        status: StatusCode::$status,
+                        slug: $slug,
+                        error: $error,
+                        title: $title,
+                        hint: $hint,
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+table! {
+    /// The request could not be parsed.
+    Malformed: BAD_REQUEST, "malformed-request", "http_request_error",
+        "The request is malformed",
+        "Correct the client: the detail says what is wrong. HTTP/1.1 needs exactly one Host field, one way to delimit the body, and a request target without spaces and `#`.";
+    /// `OPTIONS *`
+    Asterisk: BAD_REQUEST, "asterisk", "http_request_error",
+        "OPTIONS * is not served",
+        "Send OPTIONS for a path of the API.";
+    /// A TLS handshake at a port that speaks plain HTTP.
+    TlsToPlainPort: BAD_REQUEST, "tls-to-plain-port", "http_request_error",
+        "The client speaks TLS to a port for plain HTTP",
+        "Write http:// instead of https:// in the client's address of the proxy: the way to the proxy is plain HTTP, the way from there to the CXone API is TLS.";
+    /// A web origin that is not allowed.
+    Origin: FORBIDDEN, "origin-not-allowed", "http_request_denied",
+        "Web pages of this origin may not use the proxy",
+        "If you trust the web application, add its origin to guard.allowed_origins (CXONE_PROXY_ALLOWED_ORIGINS).";
+    /// No such admin page.
+    UnknownPage: NOT_FOUND, "unknown-page", "http_request_error",
+        "There is no such page",
+        "The admin pages are listed at `/`. API requests belong to the proxy's own address (CXONE_PROXY_LISTEN).";
+    /// `CONNECT`
+    Connect: METHOD_NOT_ALLOWED, "connect", "http_request_denied",
+        "CONNECT is not served",
+        "Use the proxy's address as the API's base URL, not as an HTTP proxy: it is a gateway to one API.";
+    /// `TRACE`
+    Trace: METHOD_NOT_ALLOWED, "trace", "http_request_denied",
+        "TRACE is not served",
+        "Use another method: the API would send the request back with the access token in it.";
+    /// An admin page can only be read.
+    ReadOnly: METHOD_NOT_ALLOWED, "read-only", "http_request_error",
+        "The admin pages can only be read",
+        "Use GET or HEAD.";
+    /// The header section took too long.
+    HeaderTimeout: REQUEST_TIMEOUT, "header-timeout", "http_request_error",
+        "The header section took too long",
+        "Send the header section at once, or raise limits.header_timeout (CXONE_PROXY_HEADER_TIMEOUT).";
+    /// The request target is too long.
+    TargetTooLong: URI_TOO_LONG, "target-too-long", "http_request_error",
+        "The request target is too long",
+        "Send fewer or shorter query parameters, or put them into a request body. The limit is 65,534 bytes, or limits.header_size (CXONE_PROXY_HEADER_SIZE) where that is less.";
+    /// The wrong host.
+    WrongHost: MISDIRECTED_REQUEST, "wrong-host", "http_request_denied",
+        "The proxy is not this host",
+        "Address the proxy as localhost or by its IP address, or add the name to guard.allowed_hosts (CXONE_PROXY_ALLOWED_HOSTS).";
+    /// No profile fits.
+    NoProfile: MISDIRECTED_REQUEST, "no-profile", "http_request_denied",
+        "No profile serves this host and path",
+        "Check the request's host and path against the [[profile]] tables of the configuration.";
+    /// The request would have to wait for the API's rate limit beyond its time.
+    RateLimitWait: TOO_MANY_REQUESTS, "rate-limit-wait", "http_request_denied",
+        "The wait for the rate limit would be too long",
+        "Try again after Retry-After, send fewer requests, or raise retry.max_wait (CXONE_PROXY_MAX_WAIT).";
+    /// The configured budget of requests is used up.
+    BudgetUsedUp: TOO_MANY_REQUESTS, "budget-used-up", "http_request_denied",
+        "The budget of requests is used up",
+        "Try again after Retry-After, or raise rate.budget (CXONE_PROXY_BUDGET).";
+    /// The header section is too large.
+    HeaderSize: REQUEST_HEADER_FIELDS_TOO_LARGE, "header-size", "http_request_error",
+        "The header section is too large",
+        "Send fewer or smaller fields (cookies are the usual cause), or raise limits.header_size (CXONE_PROXY_HEADER_SIZE).";
+    /// The proxy itself failed.
+    Internal: INTERNAL_SERVER_ERROR, "internal", "proxy_internal_error",
+        "The proxy failed",
+        "Report it, with the log lines around this moment.";
+    /// The upstream's name does not resolve.
+    UpstreamName: BAD_GATEWAY, "upstream-name", "dns_error",
+        "The CXone API's name could not be resolved",
+        "Check CXONE_BASE_URL or CXONE_REGION, and this machine's name resolution.";
+    /// The upstream cannot be connected to.
+    UpstreamUnreachable: BAD_GATEWAY, "upstream-unreachable", "destination_unavailable",
+        "The CXone API cannot be reached",
+        "Check CXONE_BASE_URL, the network and the firewall; if this machine reaches the Internet through a forward proxy only, set HTTPS_PROXY.";
+    /// The forward proxy on the way does not let through.
+    ForwardProxy: BAD_GATEWAY, "forward-proxy", "destination_unavailable",
+        "The forward proxy refused the connection to the CXone API",
+        "Check HTTPS_PROXY (address, user and password) and that the forward proxy allows the API's host; NO_PROXY exempts hosts.";
+    /// The upstream's certificate is not trusted.
+    UpstreamCertificate: BAD_GATEWAY, "upstream-certificate", "tls_certificate_error",
+        "The CXone API's certificate is not trusted",
+        "If a company proxy or a private authority signs it, name its PEM bundle in CXONE_CA_FILE; otherwise check CXONE_BASE_URL and this machine's clock.";
+    /// TLS failed otherwise.
+    UpstreamTls: BAD_GATEWAY, "upstream-tls", "tls_protocol_error",
+        "TLS with the CXone API failed",
+        "Check that CXONE_BASE_URL names an https port.";
+    /// The upstream broke off before it answered.
+    UpstreamClosed: BAD_GATEWAY, "upstream-closed", "connection_terminated",
+        "The CXone API closed the connection before it answered",
+        "Try again. If it happens often, look for a load balancer or firewall on the way that closes connections.";
+    /// The upstream spoke no HTTP.
+    UpstreamMalformed: BAD_GATEWAY, "upstream-malformed", "http_protocol_error",
+        "The CXone API did not answer in valid HTTP",
+        "Check that CXONE_BASE_URL names the API and not another service.";
+    /// The upstream's header section is too large.
+    UpstreamHeaderSize: BAD_GATEWAY, "upstream-header-size", "http_response_header_section_size",
+        "The header section of the CXone API's response is too large",
+        "Ask for less, or report it to the API's operator.";
+    /// A 101 that nobody asked for.
+    UnaskedUpgrade: BAD_GATEWAY, "unasked-upgrade", "http_upgrade_failed",
+        "The CXone API switched protocols although nobody asked",
+        "Check that CXONE_BASE_URL names the API and not another service.";
+    /// The credentials, the token endpoint or its certificate must be corrected.
+    TokenRefused: BAD_GATEWAY, "token-refused", "proxy_configuration_error",
+        "The token endpoint gives no token",
+        "Run `cxone-proxy check` to see what is wrong.";
+    /// No token in time.
+    TokenUnavailable: SERVICE_UNAVAILABLE, "token-unavailable", "destination_unavailable",
+        "No token in time",
+        "Run `cxone-proxy check` to see what is wrong.";
+    /// It is not known yet where the tenant's API is.
+    Undiscovered: SERVICE_UNAVAILABLE, "undiscovered", "destination_unavailable",
+        "It is not known yet where the tenant's API is",
+        "See the log for the answer of the discovery, or set CXONE_BASE_URL to the API's address.";
+    /// Too much in flight.
+    TooMany: SERVICE_UNAVAILABLE, "too-many-requests-in-flight", "connection_limit_reached",
+        "Too many requests are in flight",
+        "Try again later, or raise limits.in_flight (CXONE_PROXY_IN_FLIGHT).";
+    /// Connecting took too long.
+    ConnectTimeout: GATEWAY_TIMEOUT, "connect-timeout", "connection_timeout",
+        "Connecting to the CXone API took too long",
+        "Check the network and the firewall, or raise upstream.connect_timeout (CXONE_PROXY_CONNECT_TIMEOUT).";
+    /// The response took too long.
+    ResponseTimeout: GATEWAY_TIMEOUT, "response-timeout", "http_response_timeout",
+        "The CXone API took too long to answer",
+        "Raise upstream.response_timeout (CXONE_PROXY_RESPONSE_TIMEOUT) for long polls.";
+    /// The request has come round.
+    Loop: LOOP_DETECTED, "loop", "proxy_loop_detected",
+        "The request has come back to this proxy",
+        "CXONE_BASE_URL points back to this proxy: set it to the API's address.";
+}
+
+impl ProblemKind {
+    /// The last part of the problem's type, and its label in metrics.
+    pub fn slug(self) -> &'static str {
+        self.row().slug
+    }
+
+    /// What `Allow` says (RFC 9110 section 15.5.6).
+    pub(super) fn allowed_methods(self) -> Option<&'static str> {
+        if self == Self::ReadOnly {
+            return Some("GET, HEAD");
+        }
+        matches!(self, Self::Connect | Self::Trace).then_some(API_METHODS)
+    }
+}

@@ -1,0 +1,156 @@
+//! From values to the whole [`Config`], or to everything that is wrong.
+
+use std::num::NonZeroUsize;
+
+use super::{
+    error::ConfigError,
+    file::ProfileTable,
+    layers::Layers,
+    listeners::{self, listen_or_off},
+    options as o, profiles,
+    settings::{Config, Retry},
+    validation::{Reported, Validation},
+    values,
+    warning::Warning,
+};
+use crate::{
+    access,
+    access::WebOrigin,
+    header_case::HeaderCase,
+    log,
+    proxy::{Via, retry},
+    server::{self, Listen},
+    upstream::ForwardProxy,
+};
+
+const LOG_FORMATS: [(&str, log::Format); 2] = [("text", log::Format::Text), ("json", log::Format::Json)];
+
+/// The whole configuration, with warnings.
+pub(super) fn config(
+    mut validation: Validation<'_>,
+    tables: &[ProfileTable],
+    forward_proxy: ForwardProxy,
+    no_color: bool,
+) -> Result<(Config, Vec<Warning>), ConfigError> {
+    let built = parts(&mut validation, tables, forward_proxy, no_color);
+    let log_format = log_format(validation.layers);
+    validation.finish(built, log_format)
+}
+
+/// What concerns the log, and nothing else.
+pub(super) fn log_alone(
+    mut validation: Validation<'_>,
+    no_color: bool,
+) -> Result<log::Settings, ConfigError> {
+    let built = log_settings(&mut validation, no_color);
+    let log_format = log_format(validation.layers);
+    validation.finish(built, log_format).map(|(log, _)| log)
+}
+
+/// The admin listener, and nothing else.
+pub(super) fn admin_alone(mut validation: Validation<'_>) -> Result<Option<Listen>, ConfigError> {
+    let built = validation.value(&o::ADMIN_LISTEN, listen_or_off);
+    let log_format = log_format(validation.layers);
+    validation.finish(built, log_format).map(|(admin, _)| admin)
+}
+
+/// The form of the log as far as it is known without errors.
+fn log_format(layers: &Layers) -> Option<log::Format> {
+    let mut formats = layers.of(&o::LOG_FORMAT).map(|found| values::one_of(&found.text, &LOG_FORMATS));
+    formats.next().and_then(Result::ok)
+}
+
+// In this function and in every part below, all values are parsed before the first `?`: the operator
+// learns of every fault at once.
+fn parts(
+    validation: &mut Validation<'_>,
+    tables: &[ProfileTable],
+    forward_proxy: ForwardProxy,
+    no_color: bool,
+) -> Result<Config, Reported> {
+    let profiles = profiles::profiles(validation, tables);
+    let guard = guard(validation);
+    let listeners = listeners::shared(validation, guard.as_ref().ok());
+    if let Ok(profiles) = &profiles {
+        profiles::selectors(validation, tables, profiles);
+    }
+    if let (Ok(profiles), Ok((listen, admin))) = (&profiles, &listeners) {
+        let shared = [Some(listen), admin.as_ref()];
+        listeners::own(validation, tables, profiles, guard.as_ref().ok(), shared);
+    }
+    let via = validation.value(&o::VIA, str::parse::<Via>);
+    let header_case = validation.value(&o::HEADER_CASE, str::parse::<HeaderCase>);
+    let retry = retry(validation);
+    let header_case = header_case?;
+    let limits = limits(validation, header_case);
+    let in_flight = validation.count(&o::IN_FLIGHT);
+    let drain_delay = validation.duration(&o::DRAIN_DELAY);
+    let drain_timeout = validation.duration(&o::DRAIN_TIMEOUT);
+    let threads = validation.optional_count(&o::THREADS);
+    let log = log_settings(validation, no_color);
+    let (listen, admin) = listeners?;
+    let profiles = profiles?;
+    Ok(Config {
+        listen,
+        admin,
+        profiles,
+        guard: guard?,
+        via: via?,
+        header_case,
+        retry: retry?,
+        limits: limits?,
+        in_flight: whole(in_flight?),
+        drain_delay: drain_delay?,
+        drain_timeout: drain_timeout?,
+        threads: threads?.and_then(NonZeroUsize::new),
+        log: log?,
+        forward_proxy,
+    })
+}
+
+fn guard(validation: &mut Validation<'_>) -> Result<access::Settings, Reported> {
+    let hosts = validation.optional(&o::ALLOWED_HOSTS, str::parse);
+    let origins = validation.optional(&o::ALLOWED_ORIGINS, |text| {
+        values::list(text).map(str::parse::<WebOrigin>).collect::<Result<Vec<_>, _>>()
+    });
+    Ok(access::Settings { hosts: hosts?.unwrap_or_default(), origins: origins?.unwrap_or_default() })
+}
+
+fn retry(validation: &mut Validation<'_>) -> Result<Retry, Reported> {
+    let replay_buffer = validation.size(&o::REPLAY_BUFFER);
+    let replay_memory = validation.size(&o::REPLAY_MEMORY);
+    let rate_limit_retries = validation.count(&o::RATE_LIMIT_RETRIES);
+    let max_wait = validation.duration(&o::MAX_WAIT);
+    let (replay_buffer, replay_memory) = (replay_buffer?, replay_memory?);
+    if replay_buffer > replay_memory {
+        validation.warnings.push(Warning::ReplayBufferTooLarge);
+    }
+    let limits = retry::Limits { rate_limit_retries: rate_limit_retries?, max_wait: max_wait? };
+    Ok(Retry { limits, replay_buffer, replay_memory })
+}
+
+fn limits(validation: &mut Validation<'_>, header_case: HeaderCase) -> Result<server::Limits, Reported> {
+    let header_size = validation.size(&o::HEADER_SIZE);
+    let header_timeout = validation.duration(&o::HEADER_TIMEOUT);
+    let idle_timeout = validation.duration(&o::IDLE_TIMEOUT);
+    let stall_timeout = validation.duration_or_off(&o::STALL_TIMEOUT);
+    let connections = validation.count(&o::CONNECTIONS);
+    Ok(server::Limits {
+        header_size: header_size?,
+        header_timeout: header_timeout?,
+        idle_timeout: idle_timeout?,
+        stall_timeout: stall_timeout?,
+        connections: whole(connections?),
+        header_case,
+    })
+}
+
+fn whole(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn log_settings(validation: &mut Validation<'_>, no_color: bool) -> Result<log::Settings, Reported> {
+    let filter = validation.value(&o::LOG, values::log_filter);
+    let format = validation.optional(&o::LOG_FORMAT, |text| values::one_of(text, &LOG_FORMATS));
+    Ok(log::Settings { filter: filter?, format: format?, no_color })
+}

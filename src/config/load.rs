@@ -1,0 +1,97 @@
+//! Reads the sources in their order, and hands all values on to be validated.
+
+use std::{ffi::OsStr, fs, path::Path};
+
+use super::{
+    assembly,
+    environment::Environment,
+    error::{ConfigError, Fault},
+    file::{self, Contents},
+    files,
+    flags::Flags,
+    forward_proxy,
+    layers::{self, Layers},
+    options::{self, CONFIG_VARIABLE},
+    settings::Config,
+    source::Source,
+    validation::Validation,
+    warning::Warning,
+};
+use crate::{log, server::Listen};
+
+/// A configuration, and what should be logged about it once there is a log.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What works but should be looked at.
+    pub warnings: Vec<Warning>,
+}
+
+/// Puts flags, environment, file and defaults together; the first is the strongest.
+///
+/// Reads the configuration file, the files of secrets and the CA bundle, each once, and opens nothing else.
+/// The error holds every fault there is, not the first alone.
+pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigError> {
+    let mut faults = Vec::new();
+    let mut levels = vec![flags.read(&mut faults), environment.read(&mut faults)];
+    let Contents { found, profiles } = read_file(flags, environment, &mut faults);
+    levels.extend([found, layers::defaults()]);
+    let layers = Layers(levels);
+    let mut warnings = Vec::new();
+    let forward_proxy = forward_proxy::read(environment, &mut faults, &mut warnings);
+    let mut validation = Validation::new(&layers, faults);
+    validation.warnings = warnings;
+    let (config, warnings) = assembly::config(validation, &profiles, forward_proxy, no_color(environment))?;
+    Ok(Loaded { config, warnings })
+}
+
+/// What is logged and how, for commands that need no upstream: nothing else is read or validated.
+pub fn load_log(flags: &Flags, environment: &Environment) -> Result<log::Settings, ConfigError> {
+    let names = [options::LOG.variable, options::LOG_FORMAT.variable];
+    let mut faults = Vec::new();
+    let layers = Layers(vec![
+        flags.read(&mut faults),
+        environment.only(&names).read(&mut faults),
+        Vec::new(),
+        layers::defaults(),
+    ]);
+    assembly::log_alone(Validation::new(&layers, faults), no_color(environment))
+}
+
+/// Where the admin pages are, for the command that asks them; `None` where they are off. The whole file is
+/// read, but of its values, as of the environment's, this one alone is validated.
+pub fn load_admin(flags: &Flags, environment: &Environment) -> Result<Option<Listen>, ConfigError> {
+    let mut faults = Vec::new();
+    let layers = Layers(vec![
+        flags.read(&mut faults),
+        environment.only(&[options::ADMIN_LISTEN.variable]).read(&mut faults),
+        read_file(flags, environment, &mut faults).found,
+        layers::defaults(),
+    ]);
+    assembly::admin_alone(Validation::new(&layers, faults))
+}
+
+/// True where `NO_COLOR` is set and not empty (<https://no-color.org>).
+fn no_color(environment: &Environment) -> bool {
+    environment.value("NO_COLOR").is_some()
+}
+
+fn read_file(flags: &Flags, environment: &Environment, faults: &mut Vec<Fault>) -> Contents {
+    let by_flag = flags.config.as_deref().map(|path| (path, Source::Flag("config")));
+    let by_variable = || environment.value(CONFIG_VARIABLE).map(|p| (p, Source::Variable(CONFIG_VARIABLE)));
+    let Some((path, origin)) = by_flag.or_else(by_variable) else { return Contents::default() };
+    read_named(path, origin, faults)
+}
+
+fn read_named(path: &OsStr, origin: Source, faults: &mut Vec<Fault>) -> Contents {
+    let path = Path::new(path);
+    match fs::read_to_string(path) {
+        Ok(text) => file::read(path, &text, faults),
+        Err(error) => {
+            let reason = files::unreadable(path, &error);
+            faults.push(Fault::Unreadable { path: path.to_owned(), origin, reason });
+            Contents::default()
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The whole configuration: the settings of every module, each in that module's own types.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use crate::{
+    access, discovery,
+    header_case::HeaderCase,
+    log,
+    proxy::{Selector, Via, retry},
+    server::{self, Listen},
+    tokens,
+    upstream::{BaseUrl, ForwardProxy, tls::Trust},
+};
+
+/// The whole configuration. Its values are in range and consistent with each other.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: Listen,
+    /// Where the admin pages are; `None` switches them off.
+    pub admin: Option<Listen>,
+    /// Where requests go, with which credentials, and which requests; at least one.
+    pub profiles: Vec<Profile>,
+    /// Who may send them.
+    pub guard: access::Settings,
+    /// Which messages get a `Via` field (RFC 9110 section 7.6.3).
+    pub via: Via,
+    /// How field names are written over HTTP/1.1.
+    pub header_case: HeaderCase,
+    /// When requests are sent again.
+    pub retry: Retry,
+    /// How much of everything one client may use, and how patient the server is.
+    pub limits: server::Limits,
+    /// The most requests and tunnels at once.
+    pub in_flight: usize,
+    /// How long the listeners go on accepting after SIGTERM.
+    pub drain_delay: Duration,
+    /// How long open requests may take to finish after that.
+    pub drain_timeout: Duration,
+    /// Threads that serve clients; `None` is one for each core.
+    pub threads: Option<NonZeroUsize>,
+    /// What is logged, and how.
+    pub log: log::Settings,
+    /// The proxy between this machine and upstream and token endpoint.
+    pub forward_proxy: ForwardProxy,
+}
+
+/// One upstream with its credentials, and what selects it.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Its name; `default` where the file has no `[[profile]]`.
+    pub name: String,
+    /// What selects it.
+    pub selector: Selector,
+    /// Its own listener, where it has one: only requests that arrive there select it.
+    pub listen: Option<Listen>,
+    /// Where its requests go.
+    pub upstream: Upstream,
+    /// How to get tokens for them.
+    pub oauth: tokens::Settings,
+    /// The index of the first profile with the same credentials: they share one token.
+    pub credentials: usize,
+    /// Addresses below `_links` in JSON become local.
+    pub rewrite_json_links: bool,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Its origin and path prefix, unless they are to be discovered.
+    pub base_url: Arc<BaseUrl>,
+    /// How the tenant's API is found; then `base_url` only says where the default token endpoint is.
+    pub discovery: Option<discovery::Settings>,
+    /// The certificates to trust, for the API, the token endpoint and the discovery.
+    pub trust: Trust,
+    /// For name resolution, connection and TLS together.
+    pub connect_timeout: Duration,
+    /// From the request's end to the response's head; `None` waits for ever.
+    pub response_timeout: Option<Duration>,
+}
+
+/// When requests are sent again.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry {
+    /// The most retries of one request, and the longest that it may wait.
+    pub limits: retry::Limits,
+    /// The most bytes of one request body that are kept for it.
+    pub replay_buffer: usize,
+    /// The most bytes of all request bodies together that are kept.
+    pub replay_memory: usize,
+}

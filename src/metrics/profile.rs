@@ -1,0 +1,250 @@
+//! What every request counts, of each profile: one table a core, so that cores do not write to the same
+//! memory. The reader adds the tables up.
+
+mod collector;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use super::histogram::Histogram;
+use super::rare::{Rare, RareOf};
+use super::{RetryReason, TokenObserver, WaitReason};
+
+pub(super) use collector::ProfileCollector;
+
+/// The label values of methods; every method without one of its own counts as the last.
+const METHODS: [&str; 10] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "other"];
+/// Statuses 100 to 599.
+const STATUSES: usize = 500;
+
+/// Counts what happens to the requests of one profile on one core. Cheap to clone: clones count into the
+/// same table.
+#[derive(Clone)]
+pub struct ProfileMetrics {
+    profile: Arc<Profile>,
+    core: Arc<Core>,
+}
+
+/// One profile, on all cores.
+#[derive(Debug)]
+pub(super) struct Profile {
+    name: String,
+    cores: Mutex<Vec<Arc<Core>>>,
+    rare: RareOf,
+    families: Rare,
+    /// Of all profiles.
+    in_flight: Arc<AtomicUsize>,
+}
+
+/// One profile on one core.
+#[derive(Debug)]
+struct Core {
+    /// A row for each method, a column for each status.
+    responses: Vec<AtomicU64>,
+    /// By status.
+    upstream_responses: Vec<AtomicU64>,
+    request_duration: Histogram,
+    upstream_duration: Histogram,
+    in_flight: AtomicUsize,
+    /// Of all profiles on all cores.
+    all_in_flight: Arc<AtomicUsize>,
+}
+
+impl ProfileMetrics {
+    pub(super) fn new(profile: Arc<Profile>) -> Self {
+        Self { core: profile.add_core(), profile }
+    }
+
+    /// A handle on the same profile with a table of its own, for another core.
+    #[must_use]
+    pub fn for_core(&self) -> Self {
+        Self::new(Arc::clone(&self.profile))
+    }
+
+    /// The profile's name, as the label `profile` has it.
+    pub fn name(&self) -> &str {
+        &self.profile.name
+    }
+
+    /// True where both count into the same table.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.core, &other.core)
+    }
+
+    /// One more request in flight, until the value is dropped.
+    pub fn enter(&self) -> InFlight {
+        self.core.in_flight.fetch_add(1, Ordering::Relaxed);
+        let total = self.core.all_in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        InFlight { core: Arc::clone(&self.core), total }
+    }
+
+    /// A response to a client, passed on or the proxy's own. A status beyond 599 counts as 599.
+    pub fn response(&self, method: &Method, status: StatusCode) {
+        let place = row(method) * STATUSES + column(status);
+        if let Some(count) = self.core.responses.get(place) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A request has come to its end, `taken` after the end of its header section.
+    pub fn request_finished(&self, taken: Duration) {
+        self.core.request_duration.observe(taken);
+    }
+
+    /// A response of the API, `taken` after the attempt began.
+    pub fn upstream_response(&self, status: StatusCode, taken: Duration) {
+        if let Some(count) = self.core.upstream_responses.get(column(status)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.core.upstream_duration.observe(taken);
+    }
+
+    /// A request is sent to the API again.
+    pub fn retry(&self, reason: RetryReason) {
+        self.profile.rare.retries.add(reason);
+    }
+
+    /// A request is not sent again because too much of its body is gone.
+    pub fn replay_skipped(&self, reason: RetryReason) {
+        self.profile.rare.replays_skipped.add(reason);
+    }
+
+    /// A request has waited so long in the proxy.
+    pub fn wait(&self, reason: WaitReason, waited: Duration) {
+        if let Some((_, seconds)) = self.profile.rare.waits.iter().find(|(own, _)| *own == reason) {
+            seconds.inc_by(waited.as_secs_f64());
+        }
+    }
+
+    /// The API asked for fewer requests: 429, or 503 with `Retry-After`.
+    pub fn rate_limited(&self) {
+        self.profile.rare.rate_limited.inc();
+    }
+
+    /// A client went away before a response.
+    pub fn abandoned(&self) {
+        self.profile.rare.abandoned.inc();
+    }
+
+    /// Says whether requests of the profile can be served; asked for at every scrape.
+    pub fn set_ready(&self, ready: bool) {
+        self.profile.rare.ready.set(i64::from(ready));
+    }
+
+    /// Counts the token requests of the profile's credentials. Credentials that several profiles share
+    /// are observed for the first of them alone: the others then have no samples.
+    pub fn token_observer(&self) -> Arc<dyn TokenObserver> {
+        Arc::new(self.profile.families.tokens_of(&self.profile.name))
+    }
+
+    /// Responses to clients so far, on all cores.
+    pub fn responses(&self) -> u64 {
+        let all = |core: &Core| core.responses.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
+        self.profile.cores().iter().map(|core| all(core)).sum()
+    }
+
+    /// Requests in flight, on all cores.
+    pub fn in_flight(&self) -> usize {
+        self.profile.in_flight()
+    }
+
+    /// Requests sent to the API again so far.
+    pub fn retries(&self, reason: RetryReason) -> u64 {
+        self.profile.rare.retries.count(reason)
+    }
+}
+
+impl fmt::Debug for ProfileMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ProfileMetrics").field(&self.profile.name).finish()
+    }
+}
+
+/// A request whose response has not ended. Dropping it says that it has.
+#[derive(Debug)]
+pub struct InFlight {
+    core: Arc<Core>,
+    total: usize,
+}
+
+impl InFlight {
+    /// How many were in flight when this one came, itself included, of all profiles on all cores.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Counts for another profile from now on: which one serves a request is known only after it has
+    /// been looked at.
+    pub fn move_to(&mut self, other: &ProfileMetrics) {
+        if !Arc::ptr_eq(&self.core, &other.core) {
+            other.core.in_flight.fetch_add(1, Ordering::Relaxed);
+            self.core.in_flight.fetch_sub(1, Ordering::Relaxed);
+            self.core = Arc::clone(&other.core);
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.core.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.core.all_in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn row(method: &Method) -> usize {
+    match *method {
+        Method::GET => 0,
+        Method::HEAD => 1,
+        Method::POST => 2,
+        Method::PUT => 3,
+        Method::DELETE => 4,
+        Method::CONNECT => 5,
+        Method::OPTIONS => 6,
+        Method::TRACE => 7,
+        Method::PATCH => 8,
+        _ => 9,
+    }
+}
+
+fn column(status: StatusCode) -> usize {
+    usize::from(status.as_u16().clamp(100, 599) - 100)
+}
+
+impl Profile {
+    pub(super) fn new(name: &str, families: &Rare, in_flight: Arc<AtomicUsize>) -> Self {
+        Self {
+            name: name.to_owned(),
+            cores: Mutex::default(),
+            rare: families.of(name),
+            families: families.clone(),
+            in_flight,
+        }
+    }
+
+    fn add_core(&self) -> Arc<Core> {
+        let zeroes = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
+        let core = Arc::new(Core {
+            responses: zeroes(METHODS.len() * STATUSES),
+            upstream_responses: zeroes(STATUSES),
+            request_duration: Histogram::default(),
+            upstream_duration: Histogram::default(),
+            in_flight: AtomicUsize::new(0),
+            all_in_flight: Arc::clone(&self.in_flight),
+        });
+        self.cores.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&core));
+        core
+    }
+
+    fn cores(&self) -> Vec<Arc<Core>> {
+        self.cores.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn in_flight(&self) -> usize {
+        self.cores().iter().map(|core| core.in_flight.load(Ordering::Relaxed)).sum()
+    }
+}

@@ -1,0 +1,68 @@
+//! Whether a request is served, and where it goes.
+
+use http::uri::PathAndQuery;
+use http::{Response, request};
+
+use super::arrival::Arrival;
+use super::body::Body;
+use super::problems;
+use super::request::has_looped;
+use super::response::ClientSide;
+use super::route::{self, Selected};
+use super::state::Shared;
+use crate::access::{self, Admitted, Hops, Problem, ProblemKind, cors};
+
+/// What the guard and the profiles make of a request.
+pub(super) enum Admission {
+    /// It goes to an upstream.
+    Forward(Route),
+    /// The proxy itself responds. In a box, so that the many requests that go on do not move its size.
+    Respond(Box<Response<Body>>),
+}
+
+/// Where a request goes, and what of it the response needs.
+pub(super) struct Route {
+    /// The index of the profile.
+    pub(super) profile: usize,
+    pub(super) client: ClientSide,
+    path: PathAndQuery,
+    /// How much of the path's beginning is taken off.
+    stripped: usize,
+}
+
+impl Route {
+    /// What the upstream gets as path and query: those of the client, byte for byte, behind `prefix`.
+    pub(super) fn join(&self, prefix: &str) -> Result<PathAndQuery, Problem> {
+        if self.stripped == 0 && prefix.is_empty() {
+            return Ok(self.path.clone());
+        }
+        let rest = self.path.as_str().get(self.stripped..).unwrap_or_default();
+        let slash = if rest.starts_with('/') { "" } else { "/" };
+        PathAndQuery::try_from([prefix, slash, rest].concat())
+            .map_err(|_| Problem::new(ProblemKind::Malformed).detail("The request target cannot be sent on."))
+    }
+}
+
+impl Shared {
+    /// Decides about a request by its head. Takes a hop off `Max-Forwards`.
+    pub(super) fn admit(&self, arrival: Arrival, parts: &mut request::Parts) -> Result<Admission, Problem> {
+        let is_upstream = |https: bool, authority: &str| self.is_upstream(https, authority);
+        let admitted = self.guard.admit(parts, arrival.local_ip, is_upstream)?;
+        if has_looped(&parts.headers, &self.settings.loop_member) {
+            return Err(Problem::new(ProblemKind::Loop));
+        }
+        if admitted.preflight
+            && let Some(origin) = &admitted.origin
+        {
+            return Ok(Admission::Respond(Box::new(cors::preflight_response(&parts.headers, origin))));
+        }
+        if access::take_hop(&parts.method, &mut parts.headers) == Hops::UsedUp {
+            return Ok(Admission::Respond(Box::new(access::options_response())));
+        }
+        let Selected { index, stripped } = route::select(&self.profiles, arrival.listener, &admitted)
+            .ok_or_else(|| problems::no_profile(&self.profiles))?;
+        let Admitted { path, host, upstream, origin, .. } = admitted;
+        let client = ClientSide { arrival, host, names_upstream: upstream.is_some(), origin };
+        Ok(Admission::Forward(Route { profile: index, client, path, stripped }))
+    }
+}

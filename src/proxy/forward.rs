@@ -1,0 +1,306 @@
+//! The heart: one request from its head to its response.
+//!
+//! ```text
+//! admit -> route -> token -> [ send -> decide -> relay | fail | wait, renew, send again ]
+//! ```
+//!
+//! Cancellation: dropping the future, or the response that came of it, ends the attempt. Nothing
+//! that others wait for depends on it, since a task of its own fetches tokens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use tokio::time::{Instant, sleep};
+
+use super::admit::Admission;
+use super::arrival::Arrival;
+use super::body::Body;
+use super::discard::discard;
+use super::in_flight::InFlight;
+use super::json_body;
+use super::replay::BoxError;
+use super::replay::Replay;
+use super::request::{Additions, Template, asks_for_websocket};
+use super::response::{Sent, add_received_status};
+use super::retry::{self, AfterError, AfterResponse, Facts, Failed, Spent};
+use super::route::Profile;
+use super::state::Shared;
+use super::via::via;
+use super::waits::waited_for_token;
+use super::{problems, tunnel};
+use crate::access::{self, Problem, ProblemKind, cors};
+use crate::backoff;
+use crate::metrics::{RetryReason, WaitReason};
+use crate::tokens::{AccessToken, NoRenewal, RequestKey};
+use crate::upstream::{ResponseBody, Reuse, SendError, SendOptions};
+
+/// A request on its way, and what was done for it so far.
+struct Attempts {
+    template: Template,
+    replay: Replay,
+    token: Arc<AccessToken>,
+    spent: Spent,
+    how: SendOptions,
+    /// The client's side of a tunnel, where it asks for one.
+    client_upgrade: Option<OnUpgrade>,
+}
+
+impl Shared {
+    /// Responds to one request: with the upstream's response, or with a problem.
+    pub(super) async fn respond<B>(&self, arrival: Arrival, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Some(first) = self.profiles.first() else {
+            return self.problem(problems::no_profile(&self.profiles), request.method(), None);
+        };
+        let mut in_flight = InFlight::begin(first, request.method(), self.clock.now());
+        let method = request.method().clone();
+        let origin = self.allowed_origin(&request);
+        let response = self.forward(arrival, request, &mut in_flight).await;
+        let response = response.unwrap_or_else(|problem| self.problem(problem, &method, origin.as_ref()));
+        in_flight.responded(response.status());
+        response.map(|body: Body| body.counted(in_flight))
+    }
+
+    fn problem(&self, problem: Problem, method: &Method, origin: Option<&HeaderValue>) -> Response<Body> {
+        self.problems.add(problem.kind());
+        let mut response = problem.into_response(method, self.clock.now().wall);
+        if let Some(origin) = origin {
+            cors::allow_origin(response.headers_mut(), origin);
+        }
+        response
+    }
+
+    /// The allowed web origin that sent a request: its page may read a problem as well.
+    fn allowed_origin<B>(&self, request: &Request<B>) -> Option<HeaderValue> {
+        let settings = self.guard.settings();
+        if settings.origins.is_empty() {
+            return None;
+        }
+        access::guard::allowed_origin(request.headers(), settings).cloned()
+    }
+
+    async fn forward<B>(
+        &self,
+        arrival: Arrival,
+        request: Request<B>,
+        in_flight: &mut InFlight,
+    ) -> Result<Response<Body>, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (mut parts, body) = request.into_parts();
+        let route = match self.admit(arrival, &mut parts)? {
+            Admission::Forward(route) => route,
+            Admission::Respond(response) => return Ok(*response),
+        };
+        let profile = self.profile(route.profile)?;
+        in_flight.belongs_to(profile);
+        self.make_room(in_flight.total())?;
+        let mut spent = Spent::default();
+        let (token, base, upstream) = self.destination(profile, in_flight.began(), &mut spent).await?;
+        let path = route.join(base.prefix())?;
+        let websocket = asks_for_websocket(&parts);
+        let client_upgrade = if websocket { parts.extensions.remove() } else { None };
+        let additions =
+            Additions { loop_member: &self.settings.loop_member, via: via(self.settings.via, parts.version) };
+        let mut attempts = Attempts {
+            template: Template::new(parts, path, &additions),
+            replay: Replay::new(body, self.settings.replay_buffer, &self.settings.replay_memory),
+            token,
+            spent,
+            how: SendOptions { reuse: Reuse::Allowed, websocket },
+            client_upgrade,
+        };
+        let went = Sent { shared: self, profile: route.profile, base: &base, client: &route.client };
+        // The first attempt begins with the request, but for its waits; to read the clock again would cost more
+        // than the difference is worth.
+        let mut began =
+            if attempts.spent.waited.is_zero() { in_flight.began().steady } else { Instant::now() };
+        loop {
+            let attempt = attempts.template.attempt(&attempts.token, attempts.replay.reader());
+            match upstream.send(attempt, attempts.how).await {
+                Ok(response) => {
+                    profile.metrics.upstream_response(response.status(), began.elapsed());
+                    if let Some(response) = self.after_response(profile, &mut attempts, response).await? {
+                        return self.relay(response, &went, &mut attempts, in_flight).await;
+                    }
+                }
+                Err(error) => self.after_error(&went, &mut attempts, &error, began)?,
+            }
+            began = Instant::now();
+        }
+    }
+
+    /// Acts on a response: `None` where the request is to be sent again, now.
+    async fn after_response(
+        &self,
+        profile: &Profile,
+        attempts: &mut Attempts,
+        mut response: Response<ResponseBody>,
+    ) -> Result<Option<Response<ResponseBody>>, Problem> {
+        let status = response.status();
+        if status.is_success() {
+            profile.tokens.accepted(attempts.token.generation(), attempts.key());
+            return Ok(Some(response));
+        }
+        attempts.note(profile, &response);
+        let (spent, facts) = (attempts.spent, attempts.facts());
+        let wait = self.retry_after(&response);
+        let decision =
+            retry::after_response(status, wait, spent, facts, self.settings.limits, fastrand::f64());
+        match decision {
+            AfterResponse::Relay => {}
+            AfterResponse::Unreplayable(reason) => {
+                profile.metrics.replay_skipped(reason);
+                if reason == RetryReason::Unauthorized {
+                    // Why it is not renewed says nothing more than that the body is gone.
+                    let _ = profile.tokens.rejected(attempts.token.generation(), attempts.key());
+                }
+                add_received_status(response.headers_mut(), status, "request body too large to replay");
+                return Ok(Some(response));
+            }
+            AfterResponse::Renew => match Box::pin(self.renew(profile, attempts)).await {
+                Ok(newer) => {
+                    discard(response);
+                    attempts.token = newer;
+                    attempts.count(profile, RetryReason::Unauthorized, Duration::ZERO);
+                    return Ok(None);
+                }
+                Err(NoRenewal::Unavailable(unavailable)) => return Err(problems::no_token(&unavailable)),
+                Err(reason) => {
+                    add_received_status(response.headers_mut(), status, &reason.to_string());
+                    return Ok(Some(response));
+                }
+            },
+            AfterResponse::Wait(wait) => {
+                discard(response);
+                Box::pin(sleep(wait)).await;
+                attempts.count(profile, RetryReason::RateLimited, wait);
+                // The wait may have outlived the token.
+                attempts.token = self.token(profile, &mut attempts.spent).await?;
+                return Ok(None);
+            }
+        }
+        Ok(Some(response))
+    }
+
+    /// Acts on an attempt without a response: `Ok` where the request is to be sent again.
+    fn after_error(
+        &self,
+        sent: &Sent<'_>,
+        attempts: &mut Attempts,
+        error: &SendError,
+        began: Instant,
+    ) -> Result<(), Problem> {
+        if let Some(failure) = attempts.replay.client_failure() {
+            return Err(problems::client_failure(&failure));
+        }
+        let profile = self.profile(sent.profile)?;
+        let failed = Failed { delivered: error.delivered, connection_died: error.is_of_dead_connection() };
+        match retry::after_error(failed, attempts.spent, attempts.facts()) {
+            AfterError::Again => {
+                attempts.how.reuse = Reuse::Forbidden;
+                attempts.count(profile, RetryReason::Connection, Duration::ZERO);
+                Ok(())
+            }
+            AfterError::Fail => {
+                let (template, elapsed) = (&attempts.template, began.elapsed());
+                Err(problems::send_error(
+                    error,
+                    &problems::Request { profile, template, base: sent.base, elapsed },
+                ))
+            }
+        }
+    }
+
+    /// Makes the upstream's response the client's.
+    async fn relay(
+        &self,
+        response: Response<ResponseBody>,
+        sent: &Sent<'_>,
+        attempts: &mut Attempts,
+        in_flight: &mut InFlight,
+    ) -> Result<Response<Body>, Problem> {
+        let profile = self.profile(sent.profile)?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let Some(client_upgrade) = attempts.client_upgrade.take() else {
+                return Err(Problem::new(ProblemKind::UnaskedUpgrade));
+            };
+            return Ok(tunnel::start(self, response, client_upgrade, sent, in_flight.another()));
+        }
+        if profile.rewrites_json_links && json_body::may_hold_links(&response) {
+            return Box::pin(json_body::relay(response, sent)).await;
+        }
+        let mut response = response;
+        sent.make_local(&mut response);
+        Ok(response.map(Body::streamed))
+    }
+
+    /// What a 429 or a 503 says of when to come back.
+    fn retry_after(&self, response: &Response<ResponseBody>) -> Option<Duration> {
+        let status = response.status();
+        if status != StatusCode::TOO_MANY_REQUESTS && status != StatusCode::SERVICE_UNAVAILABLE {
+            return None;
+        }
+        let values = response.headers().get_all(http::header::RETRY_AFTER);
+        backoff::retry_after(values.iter().map(HeaderValue::as_bytes), self.clock.now().wall)
+    }
+
+    /// A token newer than the one that was refused, within what is left of `max_wait`.
+    async fn renew(&self, profile: &Profile, attempts: &mut Attempts) -> Result<Arc<AccessToken>, NoRenewal> {
+        let began = Instant::now();
+        let deadline = began + self.wait_left(&attempts.spent);
+        let renewed = profile.tokens.renew(attempts.token.generation(), attempts.key(), deadline).await;
+        waited_for_token(profile, &mut attempts.spent, began);
+        renewed
+    }
+}
+
+impl Attempts {
+    /// What a response that is not a success says about the token.
+    fn note(&self, profile: &Profile, response: &Response<ResponseBody>) {
+        let generation = self.token.generation();
+        match response.status() {
+            StatusCode::UNAUTHORIZED if self.spent.unauthorized > 0 => {
+                profile.tokens.rejected_again(generation, self.key());
+            }
+            StatusCode::UNAUTHORIZED => {}
+            status => {
+                profile.tokens.accepted(generation, self.key());
+                if status == StatusCode::TOO_MANY_REQUESTS {
+                    profile.metrics.rate_limited();
+                }
+                if status == StatusCode::FORBIDDEN {
+                    problems::explain_forbidden(response.headers(), profile, &self.token);
+                }
+            }
+        }
+    }
+
+    fn key(&self) -> RequestKey<'_> {
+        RequestKey { method: self.template.method(), path: self.template.path() }
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            replayable: self.replay.is_replayable(),
+            idempotent: retry::is_idempotent(self.template.method()),
+            unsent: self.replay.is_unsent(),
+        }
+    }
+
+    fn count(&mut self, profile: &Profile, reason: RetryReason, waited: Duration) {
+        self.spent.count(reason, waited);
+        profile.metrics.retry(reason);
+        if !waited.is_zero() {
+            profile.metrics.wait(WaitReason::RateLimited, waited);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! One request's stay in the proxy, for the metrics: from its head to the end of its response.
+
+use http::{Method, StatusCode};
+
+use super::route::Profile;
+use crate::clock::Now;
+use crate::log;
+use crate::metrics::{self, ProfileMetrics};
+use crate::upstream::SendError;
+
+/// A request that is in flight until this is dropped.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    began: Now,
+    method: Method,
+    metrics: ProfileMetrics,
+    counted: metrics::InFlight,
+    responded: bool,
+}
+
+impl InFlight {
+    /// Counted by `profile`, until it is known which one is selected. `began` is when the request's
+    /// head was there.
+    pub(super) fn begin(profile: &Profile, method: &Method, began: Now) -> Self {
+        let metrics = profile.metrics.clone();
+        let counted = metrics.enter();
+        Self { began, method: method.clone(), metrics, counted, responded: false }
+    }
+
+    /// When the request's head was there, by one reading of the clocks that serves the token as well.
+    pub(super) fn began(&self) -> Now {
+        self.began
+    }
+
+    /// How many requests were in flight when this one came, itself included.
+    pub(super) fn total(&self) -> usize {
+        self.counted.total()
+    }
+
+    /// From now on counted by this profile.
+    pub(super) fn belongs_to(&mut self, profile: &Profile) {
+        if !self.metrics.is_same(&profile.metrics) {
+            self.counted.move_to(&profile.metrics);
+            self.metrics = profile.metrics.clone();
+        }
+    }
+
+    /// One more in flight: a tunnel, which outlives its request.
+    pub(super) fn another(&self) -> metrics::InFlight {
+        self.metrics.enter()
+    }
+
+    /// Counts the response.
+    pub(super) fn responded(&mut self, status: StatusCode) {
+        self.responded = true;
+        self.metrics.response(&self.method, status);
+    }
+
+    /// Says that the upstream ended its response in the middle.
+    pub(super) fn broke_off(&self, error: &SendError) {
+        tracing::warn!(
+            profile = self.metrics.name(),
+            method = %self.method,
+            elapsed_ms = u64::try_from(self.began.steady.elapsed().as_millis()).unwrap_or(u64::MAX),
+            error = %log::causes(error),
+            "the CXone API broke its response off, and so did the proxy"
+        );
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if !self.responded {
+            self.metrics.abandoned();
+        }
+        self.metrics.request_finished(self.began.steady.elapsed());
+    }
+}

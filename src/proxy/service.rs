@@ -1,0 +1,103 @@
+//! The proxy as a [`tower::Service`].
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use super::arrival::Arrival;
+use super::body::Body;
+use super::replay::BoxError;
+use super::route::Profile;
+use super::state::{Settings, Shared};
+use crate::access::{Guard, problem_counters};
+use crate::clock::Clock;
+use crate::drain::Drain;
+use crate::metrics::Metrics;
+
+/// The proxy, for one core. Cheap to clone; all clones share their connections.
+#[derive(Clone)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    arrival: Arrival,
+    /// What lives as long as the proxy does.
+    owned: Option<Arc<dyn Send + Sync>>,
+}
+
+impl Proxy {
+    /// A proxy for these profiles behind a guard. `drain` ends tunnels.
+    pub fn new(
+        settings: Settings,
+        guard: Guard,
+        profiles: Vec<Profile>,
+        clock: Clock,
+        metrics: &Metrics,
+        drain: Drain,
+    ) -> Self {
+        let problems = problem_counters(metrics);
+        let shared = Arc::new(Shared { settings, guard, profiles, clock, problems, drain });
+        Self { shared, arrival: Arrival::default(), owned: None }
+    }
+
+    /// The same proxy for requests that come in this way.
+    #[must_use]
+    pub fn arriving(&self, arrival: Arrival) -> Self {
+        Self { arrival, ..self.clone() }
+    }
+
+    /// The same proxy, which keeps `owned` until its last clone is dropped.
+    #[must_use]
+    pub fn owning<T: Send + Sync + 'static>(self, owned: Arc<T>) -> Self {
+        Self { owned: Some(owned), ..self }
+    }
+
+    /// Looks after idle upstream connections. To be called every few seconds on the core that the
+    /// proxy belongs to.
+    pub fn sweep(&self) {
+        for profile in &self.shared.profiles {
+            profile.destination.sweep();
+        }
+    }
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy")
+            .field("arrival", &self.arrival)
+            .field("owns", &self.owned.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The future is `Send`. It is always ready to be called: the proxy has its own limit of requests, and
+/// says so with 503.
+///
+/// Cancellation: dropping the future, or the response that came of it, ends the attempt that is under
+/// way. Nothing that others wait for depends on it.
+impl<B> tower::Service<Request<B>> for Proxy
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Self { shared, arrival, owned } = self.clone();
+        Box::pin(async move {
+            let response = shared.respond(arrival, request).await;
+            // A caller may drop its only proxy once the future is made (`oneshot`).
+            drop(owned);
+            Ok(response)
+        })
+    }
+}

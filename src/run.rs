@@ -1,0 +1,157 @@
+//! From a [`Config`] to a running proxy, and to its end. The only place that wires.
+//!
+//! One thread for each core serves clients. The thread that calls [`start`] runs the refresh tasks and
+//! serves the admin pages, so that neither waits behind the other.
+
+mod embedded;
+mod error;
+mod listeners;
+mod profiles;
+mod workers;
+
+use std::num::NonZeroUsize;
+use std::thread;
+use std::time::Duration;
+
+use futures_util::future::{join_all, select_all};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+pub use error::StartError;
+
+use crate::access::Guard;
+use crate::admin::Admin;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::drain::{self, Drainer, Phase};
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::proxy::Proxy;
+use crate::server::{self, Bound, Connections};
+use listeners::Listeners;
+
+/// The program's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What is cut off may take this long to let go.
+const AFTER_CUT: Duration = Duration::from_secs(1);
+/// An admin request that runs when everything else has ended may take this long.
+const LAST_ADMIN_RESPONSE: Duration = Duration::from_secs(1);
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every request was finished.
+    Clean,
+    /// This many connections were cut off.
+    CutOff(usize),
+}
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct Running {
+    /// Where clients connect.
+    pub proxy: Bound,
+    /// Where the admin pages are.
+    pub admin: Option<Bound>,
+    metrics: Metrics,
+    drainer: Drainer,
+    admin_drainer: Drainer,
+    workers: Vec<oneshot::Receiver<()>>,
+    admin_task: Option<JoinHandle<()>>,
+    tasks: JoinSet<()>,
+    connections: Connections,
+}
+
+/// Starts everything: the listeners first, so that a taken address is reported before anything else
+/// happens, then the tasks that keep tokens fresh, then the workers, which do not wait for tokens. To be
+/// called on a runtime that goes on to be driven. `log` is the running log, where there is one.
+pub fn start(config: &Config, log: Option<&Log>) -> Result<Running, StartError> {
+    workers::raise_file_limit();
+    let listeners = Listeners::bind(config)?;
+    let threads =
+        config.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let (drainer, drain) = drain::drain();
+    let (admin_drainer, admin_drain) = drain::drain();
+    let clock = Clock::System;
+    let metrics = Metrics::new(VERSION, clock.now().wall);
+    if let Some(log) = log {
+        metrics.log_lines_dropped(log.dropped_lines());
+    }
+    let mut tasks = JoinSet::new();
+    let profiles = profiles::prepare(config, &listeners, &clock, &metrics, &admin_drain, &mut tasks)?;
+    let guard = Guard::new(listeners::guard(config), &metrics, clock.clone());
+    let settings = profiles::proxy_settings(config, &listeners);
+    let proxies: Vec<Proxy> = (0..threads)
+        .map(|_| {
+            let profiles = profiles.iter().map(profiles::Prepared::on_this_core).collect::<Result<_, _>>()?;
+            let (settings, guard) = (settings.clone(), guard.clone());
+            Ok(Proxy::new(settings, guard, profiles, clock.clone(), &metrics, drain.clone()))
+        })
+        .collect::<Result<_, StartError>>()?;
+    let problems = workers::parse_problems(&metrics, &clock);
+    let Listeners { proxy: sockets, bound, admin } = listeners;
+    let (workers, connections) = server::workers(sockets, threads, config.limits, problems.clone(), &drain);
+    let counted = connections.clone();
+    metrics.connections_open(move || counted.open() as u64);
+    let workers = workers.into_iter().zip(proxies).map(|(worker, proxy)| workers::spawn(worker, proxy));
+    let workers = workers.collect::<Result<_, _>>()?;
+    let admin_bound = admin.as_ref().map(|listener| listener.bound.clone());
+    let admin_task = admin.map(|listener| {
+        let pages = profiles::pages(config, &profiles, metrics.clone(), clock.clone(), drain);
+        let pages = Admin::new(pages, guard);
+        workers::spawn_admin(listener, pages, config.limits, problems, &admin_drain)
+    });
+    listeners::log_listening(config, &bound, admin_bound.as_ref());
+    let proxy = bound.into_iter().next().ok_or(StartError::NoListener)?;
+    Ok(Running {
+        proxy,
+        admin: admin_bound,
+        metrics,
+        drainer,
+        admin_drainer,
+        workers,
+        admin_task,
+        tasks,
+        connections,
+    })
+}
+
+impl Running {
+    /// Resolves when the proxy can no longer do its work, with what has ended that should not have.
+    /// Cancel safe.
+    pub async fn failed(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.tasks.join_next() => "a task that keeps a token fresh or discovers an API",
+            _ = select_all(&mut self.workers) => "a thread that serves clients",
+        }
+    }
+
+    /// Says that the proxy is about to end, and waits: load balancers get the time to notice. Cancel safe.
+    pub async fn announce_end(&self, delay: Duration) {
+        self.metrics.set_draining(true);
+        self.drainer.advance(Phase::Announced);
+        sleep(delay).await;
+    }
+
+    /// Stops accepting, lets open requests finish within `limit`, then cuts off what is left. The admin
+    /// pages stay up until the end.
+    pub async fn drain(self, limit: Duration) -> Ended {
+        self.metrics.set_draining(true);
+        self.drainer.advance(Phase::Draining);
+        let mut all = join_all(self.workers);
+        let ended = if timeout(limit, &mut all).await.is_ok() {
+            Ended::Clean
+        } else {
+            let left = self.connections.open();
+            self.drainer.advance(Phase::Cut);
+            let _ = timeout(AFTER_CUT, all).await;
+            Ended::CutOff(left)
+        };
+        self.admin_drainer.advance(Phase::Draining);
+        if let Some(admin) = self.admin_task {
+            let _ = timeout(LAST_ADMIN_RESPONSE, admin).await;
+        }
+        ended
+    }
+}

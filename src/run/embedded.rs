@@ -1,0 +1,36 @@
+//! The proxy for a program that has a server of its own.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::error::StartError;
+use super::listeners::{self, Listeners};
+use super::{VERSION, profiles};
+use crate::access::Guard;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::drain;
+use crate::metrics::Metrics;
+use crate::proxy::Proxy;
+
+impl Proxy {
+    /// The proxy that `config` describes, without any listener. Starts the tasks that keep its tokens fresh
+    /// on the current tokio runtime; they end when the last clone of the proxy is dropped.
+    ///
+    /// Fails where TLS or the token endpoint cannot be set up as configured.
+    pub fn from_config(config: &Config) -> Result<Self, StartError> {
+        let clock = Clock::System;
+        let metrics = Metrics::new(VERSION, clock.now().wall);
+        let (drainer, drain) = drain::drain();
+        let mut tasks = JoinSet::new();
+        let none = Listeners { proxy: Vec::new(), bound: Vec::new(), admin: None };
+        let prepared = profiles::prepare(config, &none, &clock, &metrics, &drain, &mut tasks)?;
+        let guard = Guard::new(listeners::guard(config), &metrics, clock.clone());
+        let own = prepared.iter().map(profiles::Prepared::on_this_core).collect::<Result<_, _>>()?;
+        let settings = profiles::proxy_settings(config, &none);
+        let proxy = Self::new(settings, guard, own, clock, &metrics, drain);
+        // Dropping the set ends its tasks.
+        Ok(proxy.owning(Arc::new((drainer, tasks))))
+    }
+}

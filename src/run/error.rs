@@ -1,0 +1,41 @@
+//! Why the proxy cannot start.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::server::ListenError;
+use crate::tokens::HttpClientError;
+use crate::upstream::tls::TlsError;
+
+/// Why the proxy cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// An address is taken, or not ours to take.
+    #[error("{name}: {error}")]
+    Listen {
+        /// The key, with its variable.
+        name: &'static str,
+        /// What is wrong.
+        error: ListenError,
+    },
+    /// TLS cannot be set up as configured.
+    #[error("upstream: {0}")]
+    Tls(#[from] TlsError),
+    /// The token endpoint or the discovery cannot be asked as configured.
+    #[error("the token endpoint or the discovery cannot be asked as configured")]
+    Client(#[from] HttpClientError),
+    /// There is no listener at all.
+    #[error("there is no listener")]
+    NoListener,
+    /// The machine refuses what every program needs.
+    #[error("the program cannot be set up")]
+    Machine(#[from] io::Error),
+}
+
+impl StartError {
+    /// True where the configuration is at fault rather than the machine.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Tls(_) | Self::Client(_))
+    }
+}

@@ -1,0 +1,213 @@
+//! Profiles before there is one of each for every core: tokens kept fresh, APIs discovered.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::Instrument;
+
+use super::VERSION;
+use super::error::StartError;
+use super::listeners::Listeners;
+use crate::admin::{Pages, ProfilePages};
+use crate::clock::Clock;
+use crate::config::{Config, Profile as Configured};
+use crate::discovery::{self, Discoverer};
+use crate::drain::{Drain, Phase};
+use crate::metrics::{Metrics, ProfileMetrics};
+use crate::proxy::{self, ApiUpstream, Budget, Connect, Destination, Profile, Selector};
+use crate::server::Bound;
+use crate::tokens::{self, Network, TokenSource};
+use crate::upstream::{self, BaseUrl};
+
+/// A profile before there is one of it for each core.
+pub(super) struct Prepared {
+    name: Arc<str>,
+    selector: Selector,
+    listener: Option<usize>,
+    address: Option<String>,
+    tokens: TokenSource,
+    place: Place,
+    connect: Connect,
+    rewrites_json_links: bool,
+    metrics: ProfileMetrics,
+}
+
+/// Where a profile's requests go.
+#[derive(Clone)]
+enum Place {
+    Fixed(Arc<BaseUrl>),
+    Discovered(watch::Receiver<Option<Arc<BaseUrl>>>),
+}
+
+/// Every profile, with the tasks that keep its token fresh and discover its API. `stop` ends the former.
+pub(super) fn prepare(
+    config: &Config,
+    listeners: &Listeners,
+    clock: &Clock,
+    metrics: &Metrics,
+    stop: &Drain,
+    tasks: &mut JoinSet<()>,
+) -> Result<Vec<Prepared>, StartError> {
+    let mut prepared: Vec<Prepared> = Vec::new();
+    let mut own_listeners = 0;
+    for (index, profile) in config.profiles.iter().enumerate() {
+        let metrics = metrics.profile(&profile.name);
+        let tokens = match prepared.get(profile.credentials).filter(|_| profile.credentials != index) {
+            Some(shared) => shared.tokens.clone(),
+            None => keep_fresh(config, profile, clock, &metrics, stop, tasks)?,
+        };
+        // The first listener is shared; those of profiles follow in their order.
+        let listener = profile.listen.as_ref().map(|_| {
+            own_listeners += 1;
+            own_listeners
+        });
+        let address = listener.and_then(|index| listeners.bound.get(index)).map(ToString::to_string);
+        prepared.push(Prepared {
+            name: profile.name.as_str().into(),
+            selector: profile.selector.clone(),
+            listener,
+            address,
+            place: place(config, profile, &tokens, clock, tasks)?,
+            tokens,
+            connect: connect(config, profile),
+            rewrites_json_links: profile.rewrite_json_links,
+            metrics,
+        });
+    }
+    Ok(prepared)
+}
+
+fn keep_fresh(
+    config: &Config,
+    profile: &Configured,
+    clock: &Clock,
+    metrics: &ProfileMetrics,
+    stop: &Drain,
+    tasks: &mut JoinSet<()>,
+) -> Result<TokenSource, StartError> {
+    let forward_proxy = config.forward_proxy.toward(&profile.oauth.token_url).cloned();
+    let network = Network { tls: profile.upstream.trust.client_config(&[]), forward_proxy };
+    let (source, task) =
+        tokens::new(profile.oauth.clone(), network, clock.clone(), metrics.token_observer())?;
+    let stop = stop.clone();
+    let span = span(config, "tokens", &profile.name);
+    tasks.spawn(async move { task.run(stop.reached(Phase::Draining)).await }.instrument(span));
+    Ok(source)
+}
+
+/// Where a profile's requests go; where that is to be discovered, the task that does so starts here.
+fn place(
+    config: &Config,
+    profile: &Configured,
+    tokens: &TokenSource,
+    clock: &Clock,
+    tasks: &mut JoinSet<()>,
+) -> Result<Place, StartError> {
+    let Some(settings) = &profile.upstream.discovery else {
+        return Ok(Place::Fixed(profile.upstream.base_url.clone()));
+    };
+    let forward_proxy = config.forward_proxy.toward(&settings.url).cloned();
+    let network = Network { tls: profile.upstream.trust.client_config(&[]), forward_proxy };
+    let discoverer = Discoverer::new(settings.clone(), network)?;
+    let (publish, found) = watch::channel(None);
+    let task = discovery::run(discoverer, tokens.clone(), clock.clone(), str::parse, publish);
+    tasks.spawn(task.instrument(span(config, "discovery", &profile.name)));
+    Ok(Place::Discovered(found))
+}
+
+/// Log lines of a task say which profile they are about, where there is more than one.
+fn span(config: &Config, what: &'static str, name: &str) -> tracing::Span {
+    if is_named(config) {
+        tracing::info_span!("profile", what, profile = name)
+    } else {
+        tracing::Span::none()
+    }
+}
+
+/// How requests reach a profile's API, wherever that is.
+fn connect(config: &Config, profile: &Configured) -> Connect {
+    let configured = profile.upstream.clone();
+    let (forward_proxy, header_case) = (config.forward_proxy.clone(), config.header_case);
+    Arc::new(move |base_url| {
+        ApiUpstream::new(upstream::Settings {
+            base_url,
+            connect_timeout: configured.connect_timeout,
+            response_timeout: configured.response_timeout,
+            tls: configured.trust.clone(),
+            forward_proxy: forward_proxy.clone(),
+            header_case,
+        })
+    })
+}
+
+impl Prepared {
+    /// The profile for one core.
+    pub(super) fn on_this_core(&self) -> Result<Profile, StartError> {
+        Ok(Profile {
+            name: self.name.clone(),
+            selector: self.selector.clone(),
+            listener: self.listener,
+            address: self.address.clone(),
+            tokens: self.tokens.clone(),
+            destination: match &self.place {
+                Place::Fixed(base) => Destination::Fixed(base.clone(), (self.connect)(base.clone())?),
+                Place::Discovered(found) => Destination::discovered(found.clone(), self.connect.clone()),
+            },
+            rewrites_json_links: self.rewrites_json_links,
+            metrics: self.metrics.for_core(),
+        })
+    }
+}
+
+/// True where profiles were configured, so that their names mean something.
+fn is_named(config: &Config) -> bool {
+    config.profiles.len() > 1 || config.profiles.iter().any(|profile| profile.name != "default")
+}
+
+/// How the proxy is set up, with a member of `CDN-Loop` of this process's own.
+pub(super) fn proxy_settings(config: &Config, listeners: &Listeners) -> proxy::Settings {
+    proxy::Settings {
+        via: config.via,
+        limits: config.retry.limits,
+        replay_buffer: config.retry.replay_buffer,
+        replay_memory: Budget::new(config.retry.replay_memory),
+        in_flight: config.in_flight,
+        stall_timeout: config.limits.stall_timeout,
+        loop_member: proxy::Settings::loop_member(fastrand::u64(..)),
+        listeners: listeners.bound.iter().map(|bound| Bound::addresses(bound).first().copied()).collect(),
+    }
+}
+
+/// What the admin pages show.
+pub(super) fn pages(
+    config: &Config,
+    prepared: &[Prepared],
+    metrics: Metrics,
+    clock: Clock,
+    drain: Drain,
+) -> Pages {
+    let profiles = config.profiles.iter().zip(prepared).map(|(profile, prepared)| {
+        let place = prepared.place.clone();
+        let mut token_url = profile.oauth.token_url.clone();
+        token_url.set_query(None);
+        ProfilePages {
+            metrics: prepared.metrics.clone(),
+            tokens: prepared.tokens.clone(),
+            base_url: Arc::new(move || match &place {
+                Place::Fixed(base) => Some(base.to_string()),
+                Place::Discovered(found) => found.borrow().as_ref().map(ToString::to_string),
+            }),
+            token_url: token_url.into(),
+        }
+    });
+    Pages {
+        profiles: profiles.collect(),
+        named: is_named(config),
+        started: clock.now(),
+        metrics,
+        clock,
+        drain,
+        version: VERSION,
+    }
+}

@@ -1,0 +1,89 @@
+//! The threads that serve, and what they answer where no request could be read.
+
+use std::io;
+use std::thread;
+
+use http::Method;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::access::{Problem, ProblemKind, problem_counters};
+use crate::admin::Admin;
+use crate::clock::Clock;
+use crate::drain::Drain;
+use crate::metrics::Metrics;
+use crate::proxy::{Arrival, Proxy};
+use crate::server::{self, Limits, Listener, ParseProblem, ParseProblems, Worker};
+
+/// Gives a worker its thread and its runtime. The receiver resolves when the thread has ended.
+pub(super) fn spawn(worker: Worker, proxy: Proxy) -> io::Result<oneshot::Receiver<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (done, ended) = oneshot::channel();
+    thread::Builder::new().name("worker".to_owned()).spawn(move || {
+        let sweeping = proxy.clone();
+        let make = move |arrival: &server::Arrival| {
+            let local_ip = arrival.local.map(|address| address.ip());
+            proxy.arriving(Arrival { listener: arrival.listener, local_ip })
+        };
+        if let Err(error) = runtime.block_on(worker.run(make, || sweeping.sweep())) {
+            tracing::error!(%error, "a worker cannot serve");
+        }
+        // Drops what was cut off.
+        drop(runtime);
+        let _ = done.send(());
+    })?;
+    Ok(ended)
+}
+
+/// Serves the admin pages on the calling thread: they are few, and no client waits behind them.
+#[expect(clippy::disallowed_methods, reason = "`Running::drain` waits for its end")]
+pub(super) fn spawn_admin(
+    listener: Listener,
+    pages: Admin,
+    limits: Limits,
+    problems: ParseProblems,
+    drain: &Drain,
+) -> JoinHandle<()> {
+    let (workers, _) = server::workers(vec![listener], 1, limits, problems, drain);
+    tokio::spawn(async move {
+        for worker in workers {
+            let pages = pages.clone();
+            let make =
+                move |arrival: &server::Arrival| pages.service(arrival.local.map(|address| address.ip()));
+            if let Err(error) = worker.run(make, || ()).await {
+                tracing::error!(%error, "the admin pages cannot be served");
+            }
+        }
+    })
+}
+
+/// The responses to clients that sent no request. They count as problems of the proxy.
+pub(super) fn parse_problems(metrics: &Metrics, clock: &Clock) -> ParseProblems {
+    let counters = problem_counters(metrics);
+    let clock = clock.clone();
+    ParseProblems::new(move |parse| {
+        let problem = problem(parse);
+        counters.add(problem.kind());
+        problem.into_response(&Method::GET, clock.now().wall)
+    })
+}
+
+fn problem(parse: ParseProblem) -> Problem {
+    match parse {
+        ParseProblem::Malformed => Problem::new(ProblemKind::Malformed),
+        ParseProblem::Tls => Problem::new(ProblemKind::TlsToPlainPort),
+        ParseProblem::Fragment => Problem::new(ProblemKind::Malformed)
+            .detail("The request target has a `#`, which never belongs into a request."),
+        ParseProblem::HeaderTimeout => Problem::new(ProblemKind::HeaderTimeout),
+        ParseProblem::TargetTooLong => Problem::new(ProblemKind::TargetTooLong),
+        ParseProblem::HeadTooLarge => Problem::new(ProblemKind::HeaderSize),
+    }
+}
+
+/// A proxy needs two descriptors for each request; the soft limit of many systems is 1,024.
+pub(super) fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where it is not allowed, the old limit is enough for fewer connections.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}

@@ -1,0 +1,150 @@
+//! Accepts connections from all listeners, whatever goes wrong.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::time::{Instant, sleep};
+
+use super::Arrival;
+use super::listener::{Bound, Listener, Removal};
+use super::seldom::Seldom;
+use super::stream::Accepted;
+
+/// Out of file descriptors, most likely: some will be closed.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection that no worker has yet.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) accepted: Accepted,
+    pub(super) arrival: Arrival,
+}
+
+/// Listeners at work. Dropping it closes them.
+pub(super) struct Acceptor {
+    sockets: Vec<Socket>,
+    /// The socket to look at first: each has its turn.
+    first: usize,
+    failures: Seldom,
+    _removals: Vec<Removal>,
+}
+
+struct Socket {
+    kind: Kind,
+    listener: usize,
+}
+
+enum Kind {
+    Tcp {
+        socket: TcpListener,
+        /// Where it listens; `None` where that is every address, and each connection has to be asked.
+        local: Option<SocketAddr>,
+    },
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    /// Hands the listeners to the current runtime.
+    pub(super) fn new(listeners: Vec<Listener>) -> io::Result<Self> {
+        let mut sockets = Vec::new();
+        let mut removals = Vec::new();
+        for (index, listener) in listeners.into_iter().enumerate() {
+            let Listener { bound, sockets: opened, removal } = listener;
+            removals.extend(removal);
+            for (place, socket) in opened.into_iter().enumerate() {
+                let kind = match &bound {
+                    Bound::Tcp(addresses) => Kind::Tcp {
+                        socket: TcpListener::from_std(socket.into())?,
+                        local: addresses.get(place).copied().filter(|bound| !bound.ip().is_unspecified()),
+                    },
+                    Bound::Unix(_) => Kind::Unix(UnixListener::from_std(socket.into())?),
+                };
+                sockets.push(Socket { kind, listener: index });
+            }
+        }
+        Ok(Self { sockets, first: 0, failures: Seldom::default(), _removals: removals })
+    }
+
+    /// Waits for a connection. Failures are logged, at most once in ten seconds, and waited out.
+    /// Cancel safe.
+    pub(super) async fn accept(&mut self) -> Incoming {
+        loop {
+            match poll_fn(|cx| self.poll_accept(cx)).await {
+                Ok(incoming) => return incoming,
+                // The client has gone between its connection and its turn.
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    if let Some(silent) = self.failures.note(Instant::now()) {
+                        log(&error, silent);
+                    }
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
+        let count = self.sockets.len();
+        for step in 0..count {
+            let index = (self.first + step) % count;
+            if let Some(Poll::Ready(accepted)) = self.sockets.get(index).map(|socket| socket.poll_accept(cx))
+            {
+                self.first = index + 1;
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Socket {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
+        let listener = self.listener;
+        match &self.kind {
+            Kind::Tcp { socket, local } => socket.poll_accept(cx).map(|accepted| {
+                let (stream, peer) = accepted?;
+                let local = local.or_else(|| stream.local_addr().ok());
+                let arrival = Arrival { listener, local, peer: Some(peer) };
+                Ok(Incoming { accepted: Accepted::Tcp(stream.into_std()?), arrival })
+            }),
+            Kind::Unix(socket) => socket.poll_accept(cx).map(|accepted| {
+                let (stream, _) = accepted?;
+                let arrival = Arrival { listener, local: None, peer: None };
+                Ok(Incoming { accepted: Accepted::Unix(stream.into_std()?), arrival })
+            }),
+        }
+    }
+}
+
+/// True for errors that say nothing about the next connection (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+fn log(error: &io::Error, silent: u64) {
+    use rustix::io::Errno;
+    let is = |errno: Errno| error.raw_os_error() == Some(errno.raw_os_error());
+    if is(Errno::MFILE) || is(Errno::NFILE) {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        tracing::warn!(
+            limit,
+            not_logged = silent,
+            "no connection can be accepted: the process has all the files open that it may have. \
+             Raise the limit (`ulimit -n`, LimitNOFILE= of systemd), or lower limits.connections"
+        );
+    } else {
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            not_logged = silent,
+            "a connection cannot be accepted; the next one is tried in {} ms",
+            PAUSE.as_millis()
+        );
+    }
+}

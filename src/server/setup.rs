@@ -1,0 +1,75 @@
+//! What all connections of a server have in common.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use tokio::time::Instant;
+
+use super::connections::Connections;
+use super::request_check::FIELDS;
+use super::seldom::Seldom;
+use super::{Limits, ParseProblem, ParseProblems};
+use crate::header_case::HeaderCase;
+
+/// The longest time between two looks at a request that makes no progress.
+const SELDOM: Duration = Duration::from_secs(15);
+/// hyper's smallest; what it may collect of a response before the client takes it.
+const BUFFER: usize = 64 * 1024;
+
+/// Limits, documents and ways of speaking HTTP/1.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) limits: Limits,
+    problems: ParseProblems,
+    pub(super) connections: Connections,
+    pub(super) builder: http1::Builder,
+    /// For heads of more than 100 fields: hyper's parser needs memory for each request then.
+    pub(super) roomy: http1::Builder,
+    tls_lines: Mutex<Seldom>,
+}
+
+impl Setup {
+    pub(super) fn new(limits: Limits, problems: ParseProblems, connections: Connections) -> Self {
+        let (builder, roomy) = builders(&limits);
+        Self { limits, problems, connections, builder, roomy, tls_lines: Mutex::default() }
+    }
+
+    /// The document for a problem.
+    pub(super) fn problem(&self, problem: ParseProblem) -> Response<Full<Bytes>> {
+        if problem == ParseProblem::Tls {
+            let noted = self.tls_lines.lock().ok().and_then(|mut lines| lines.note(Instant::now()));
+            if let Some(silent) = noted {
+                tracing::warn!(
+                    not_logged = silent,
+                    "a client speaks TLS to a listener that speaks plain HTTP: \
+                     write http:// in place of https:// in the client's base URL"
+                );
+            }
+        }
+        self.problems.response(problem)
+    }
+
+    /// The time between two looks at what may stand still.
+    pub(super) fn look_every(&self) -> Duration {
+        self.limits.stall_timeout.map_or(SELDOM, |stall| stall / 4).clamp(Duration::from_millis(50), SELDOM)
+    }
+}
+
+/// How hyper is to speak HTTP/1: for heads of up to 100 fields, and of up to [`FIELDS`].
+fn builders(limits: &Limits) -> (http1::Builder, http1::Builder) {
+    let mut builder = http1::Builder::new();
+    builder
+        .auto_date_header(false)
+        .title_case_headers(true)
+        .preserve_header_case(limits.header_case == HeaderCase::Preserve)
+        .max_header_size(limits.header_size)
+        // A head must fit; the least that hyper allows is 8 KiB.
+        .max_buf_size(BUFFER.max(limits.header_size));
+    let mut roomy = builder.clone();
+    roomy.max_headers(FIELDS);
+    (builder, roomy)
+}
