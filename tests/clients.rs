@@ -2,7 +2,7 @@
 //! skipped, and says so.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-#![allow(clippy::print_stderr, reason = "whoever runs the tests is to see what was skipped")]
+#![allow(clippy::print_stderr, reason = "the person who runs the tests sees what was skipped")]
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -56,7 +56,7 @@ fn is_installed(program: &str, version: &str) -> bool {
 }
 
 fn end(command: &mut Command, input: &str) -> Output {
-    // Settings of whoever runs the tests must not lead the client elsewhere.
+    // Settings of the person who runs the tests must not lead the client elsewhere.
     for variable in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env_remove(variable);
     }
@@ -79,13 +79,13 @@ fn run(program: &str, options: &[&str], script: &str) {
     }
 }
 
-/// What curl writes, and what it tells of the exchange; `line` holds words without blanks.
+/// What curl writes, and what it reports of the exchange; `line` holds words without blanks.
 fn curl(line: &str, input: &str) -> (String, String) {
     let output =
         end(Command::new("curl").args(["-sS", "-v", "--max-time", "20"]).args(line.split(' ')), input);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "curl {line}: {told}");
-    (String::from_utf8_lossy(&output.stdout).into_owned(), told)
+    let trace = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "curl {line}: {trace}");
+    (String::from_utf8_lossy(&output.stdout).into_owned(), trace)
 }
 
 #[test]
@@ -99,21 +99,21 @@ fn curl_in_every_version_of_http() {
     for (option, version) in
         [("--http1.0", "HTTP/1.0"), ("--http1.1", "HTTP/1.1"), ("--http2-prior-knowledge", "HTTP/2")]
     {
-        let (_, told) = curl(&format!("{option} {me}"), "");
-        assert!(told.contains(&format!("< {version} 200")), "{told}");
+        let (_, trace) = curl(&format!("{option} {me}"), "");
+        assert!(trace.contains(&format!("< {version} 200")), "{trace}");
         let (description, _) = curl(&format!("{option} --path-as-is {echo}"), "");
         assert!(description.contains("\"//api/v2/echo/a%2Fb\""), "{description}");
-        let (_, told) = curl(&format!("{option} --head {me}"), "");
-        assert!(told.contains(&format!("< {version} 200")), "{told}");
-        // curl 7.88 cannot use an HTTP/2 connection with prior knowledge twice, whoever serves it.
+        let (_, trace) = curl(&format!("{option} --head {me}"), "");
+        assert!(trace.contains(&format!("< {version} 200")), "{trace}");
+        // curl 7.88 cannot use an HTTP/2 connection with prior knowledge twice, whatever server it is.
         if version != "HTTP/2" {
-            let (_, told) = curl(&format!("{option} --head {me} --next {option} -sS -v {me}"), "");
-            assert_eq!(told.matches("200 OK").count(), 2, "{told}");
+            let (_, trace) = curl(&format!("{option} --head {me} --next {option} -sS -v {me}"), "");
+            assert_eq!(trace.matches("200 OK").count(), 2, "{trace}");
         }
     }
     // It asks for an upgrade that is refused by not being granted.
-    let (_, told) = curl(&format!("--http2 {me}"), "");
-    assert!(told.contains("> Upgrade: h2c") && told.contains("< HTTP/1.1 200"), "{told}");
+    let (_, trace) = curl(&format!("--http2 {me}"), "");
+    assert!(trace.contains("> Upgrade: h2c") && trace.contains("< HTTP/1.1 200"), "{trace}");
 }
 
 #[test]
@@ -127,10 +127,10 @@ fn curl_uploads_and_downloads() {
     for options in
         ["-H Expect:100-continue", "-H Transfer-Encoding:chunked", "--http2-prior-knowledge", "--http1.0"]
     {
-        let (summary, told) = curl(&format!("{options} --data-binary @- {upload}"), &body);
+        let (summary, trace) = curl(&format!("{options} --data-binary @- {upload}"), &body);
         assert!(summary.contains("2000000"), "{options}: {summary}");
         if options.contains("100-continue") {
-            assert!(told.contains("< HTTP/1.1 100"), "{told}");
+            assert!(trace.contains("< HTTP/1.1 100"), "{trace}");
         }
     }
     for options in ["--http1.0", "--http1.1", "--http2-prior-knowledge"] {
@@ -140,12 +140,12 @@ fn curl_uploads_and_downloads() {
             assert_eq!(curl(&line, "").0, "5000000", "{options} {query}");
         }
     }
-    let (part, told) = curl(&format!("-r 10-19 {}/api/v2/large", demo.proxy), "");
-    assert!(part.len() == 10 && told.contains(" 206 "), "{told}");
-    let (compressed, told) = curl(&format!("--compressed {}/api/v2/gzip", demo.proxy), "");
+    let (part, trace) = curl(&format!("-r 10-19 {}/api/v2/large", demo.proxy), "");
+    assert!(part.len() == 10 && trace.contains(" 206 "), "{trace}");
+    let (compressed, trace) = curl(&format!("--compressed {}/api/v2/gzip", demo.proxy), "");
     assert!(
-        told.to_lowercase().contains("content-encoding: gzip") && compressed.contains("compressed"),
-        "{told}"
+        trace.to_lowercase().contains("content-encoding: gzip") && compressed.contains("compressed"),
+        "{trace}"
     );
     let (events, _) = curl(&format!("-N {}/api/v2/events?count=3&interval_ms=10", demo.proxy), "");
     assert_eq!(events.matches("event: contact").count(), 3);
@@ -161,10 +161,10 @@ fn curl_by_a_unix_socket() {
     let demo = Demo::start(&format!("unix:{}", path.display()));
     // As the demo's own text has it: `--unix-socket PATH http://localhost`.
     assert!(demo.proxy.starts_with("--unix-socket "), "{}", demo.proxy);
-    let (_, told) = curl(&format!("{}/api/v2/users/me", demo.proxy), "");
-    assert!(told.contains("< HTTP/1.1 200"), "{told}");
-    let (_, told) = curl(&format!("--http2-prior-knowledge {}/api/v2/users/me", demo.proxy), "");
-    assert!(told.contains("< HTTP/2 200"), "{told}");
+    let (_, trace) = curl(&format!("{}/api/v2/users/me", demo.proxy), "");
+    assert!(trace.contains("< HTTP/1.1 200"), "{trace}");
+    let (_, trace) = curl(&format!("--http2-prior-knowledge {}/api/v2/users/me", demo.proxy), "");
+    assert!(trace.contains("< HTTP/2 200"), "{trace}");
 }
 
 #[test]

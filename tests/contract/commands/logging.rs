@@ -1,23 +1,23 @@
-//! Standard error carries logs, and whoever reads them has no hold on the proxy.
+//! Standard error carries logs, and a reader that stops reading does not stop the proxy.
 
 use rustix::process::Signal;
 
-use crate::support::{Stage, get};
+use crate::support::{Setup, get};
 
 /// A pipe holds some 64 KiB, and each failure here is a line of a few hundred bytes.
 const FAILURES: usize = 1500;
 
 #[tokio::test]
 async fn a_log_that_nobody_reads_stops_nothing() {
-    let mut stage = Stage::new().await;
-    assert_eq!(stage.get("/api/v2/users/me").await.status(), 200);
-    stage.region.kill().await;
-    stage.proxy.leave_log_unread();
-    let mut client = stage.wire().await;
+    let mut setup = Setup::new().await;
+    assert_eq!(setup.get("/api/v2/users/me").await.status(), 200);
+    setup.region.kill().await;
+    setup.proxy.leave_log_unread();
+    let mut client = setup.connect().await;
     for number in 0..FAILURES {
-        assert_eq!(client.ask(get("/api/v2/users/me")).await.status(), 502, "request {number}");
+        assert_eq!(client.fetch(get("/api/v2/users/me")).await.status(), 502, "request {number}");
     }
-    stage.proxy.signal(Signal::TERM);
+    setup.proxy.signal(Signal::TERM);
     drop(client);
-    assert_eq!(stage.proxy.ended().await.code(), Some(0));
+    assert_eq!(setup.proxy.ended().await.code(), Some(0));
 }

@@ -1,17 +1,17 @@
-//! Section 1: Commands.
+//! Section 1: commands.
 
+mod check;
 mod demo;
-mod doctor;
 mod logging;
 mod results;
 mod terminal;
 
 use std::net::TcpListener;
 
-use cxone_proxy::simulator::{Client, Region, Settings};
+use cxone_simulator::{Client, Region, Settings};
 use rustix::process::Signal;
 
-use crate::support::{CLIENT_SECRET, Launch, Wire, get, serve};
+use crate::support::{CLIENT_SECRET, Launch, RawConnection, get, serve};
 
 const ALL: [&str; 5] = ["serve", "check", "token", "demo", "simulate"];
 
@@ -22,8 +22,8 @@ async fn help_and_version_are_results() {
             let (status, output, log) = Launch::of(command).argument(flag).run().await;
             assert_eq!(status.code(), Some(0), "{command} {flag}");
             assert!(log.is_empty(), "{command} {flag}: {log}");
-            let due = if flag == "--help" { "Usage: cxone-proxy" } else { env!("CARGO_PKG_VERSION") };
-            assert!(output.contains(due), "{command} {flag}: {output}");
+            let expected = if flag == "--help" { "Usage: cxone-proxy" } else { env!("CARGO_PKG_VERSION") };
+            assert!(output.contains(expected), "{command} {flag}: {output}");
         }
     }
     let (status, output, _) = Launch::of("--version").run().await;
@@ -31,7 +31,7 @@ async fn help_and_version_are_results() {
 }
 
 #[tokio::test]
-async fn what_is_not_understood_is_a_mistake_of_the_one_who_typed_it() {
+async fn an_unknown_command_or_flag_ends_it_with_2() {
     let unknown = ALL.map(|command| Launch::of(command).argument("--no-such-flag"));
     let others = [Launch::default(), Launch::of("sevre"), Launch::of("serve").argument("now")];
     for launch in unknown.into_iter().chain(others) {
@@ -61,8 +61,8 @@ async fn serve_ends_well_on_either_signal_and_writes_no_results() {
         let region = Region::start(Settings::default()).await.unwrap();
         let running = serve(&region.base_url());
         let mut process = running.listening().await;
-        let reply = Wire::to(process.proxy_address()).await.ask(get("/api/v2/users/me")).await;
-        assert_eq!(reply.status(), 200);
+        let response = RawConnection::to(process.proxy_address()).await.fetch(get("/api/v2/users/me")).await;
+        assert_eq!(response.status(), 200);
         process.signal(signal);
         assert_eq!(process.rest_of_output().await, "");
         assert_eq!(process.ended().await.code(), Some(0));
@@ -109,10 +109,10 @@ async fn simulate_says_where_it_is_and_serves_a_region() {
     let mut process = launch.listening().await;
     let region = process.event("listening").await["region"].as_str().unwrap().to_owned();
     let proxy = serve(&format!("http://{region}")).listening().await;
-    let reply = Wire::to(proxy.proxy_address()).await.ask(get("/api/v2/users/me")).await;
-    assert_eq!(reply.status(), 200);
-    let reply = Wire::to(region.parse().unwrap()).await.ask(get("/api/v2/users/me")).await;
-    assert_eq!(reply.status(), 401, "its API is guarded");
+    let response = RawConnection::to(proxy.proxy_address()).await.fetch(get("/api/v2/users/me")).await;
+    assert_eq!(response.status(), 200);
+    let response = RawConnection::to(region.parse().unwrap()).await.fetch(get("/api/v2/users/me")).await;
+    assert_eq!(response.status(), 401, "its API is guarded");
     process.signal(Signal::TERM);
     assert_eq!(process.rest_of_output().await, "");
     assert_eq!(process.ended().await.code(), Some(0));

@@ -1,17 +1,17 @@
 //! What `check` and `token` write on standard output, and how they end.
 
-use cxone_proxy::simulator::{Action, Canned, Endpoint, Fault, Script};
+use cxone_simulator::{Action, Canned, Endpoint, Fault, Script};
 
 use super::with_region;
-use crate::support::{CLIENT_SECRET, Wire};
+use crate::support::{CLIENT_SECRET, RawConnection};
 
 #[tokio::test]
 async fn check_says_what_it_got() {
     let (region, launch) = with_region("check").await;
     let (status, output, log) = launch.variable("CXONE_PROXY_LOG", "trace").run().await;
     assert_eq!(status.code(), Some(0), "{log}");
-    for due in ["3600s", "users:read contacts:read", &region.token_url()] {
-        assert!(output.contains(due), "{due}: {output}");
+    for expected in ["3600s", "users:read contacts:read", &region.token_url()] {
+        assert!(output.contains(expected), "{expected}: {output}");
     }
     for text in [&output, &log] {
         assert!(!text.contains(CLIENT_SECRET) && !text.contains("eyJ"), "{text}");
@@ -25,19 +25,19 @@ async fn check_says_what_is_wrong_with_the_configuration() {
     let (region, launch) = with_region("check").await;
     let (status, output, _) = launch.without_variable("CXONE_CLIENT_ID").flag("via", "maybe").run().await;
     assert_eq!(status.code(), Some(2));
-    for due in ["CXONE_CLIENT_ID", "--via", "`response`, `both` or `off`"] {
-        assert!(output.contains(due), "{due}: {output}");
+    for expected in ["CXONE_CLIENT_ID", "--via", "`response`, `both` or `off`"] {
+        assert!(output.contains(expected), "{expected}: {output}");
     }
     assert_eq!(region.token_requests(), 0);
 }
 
 #[tokio::test]
-async fn check_says_how_to_mend_refused_credentials() {
+async fn check_says_how_to_fix_refused_credentials() {
     let (region, launch) = with_region("check").await;
     let (status, output, log) = launch.variable("CXONE_CLIENT_SECRET", "wr0ng-secret").run().await;
     assert_eq!(status.code(), Some(1), "{log}");
-    for due in ["invalid_client", "CXONE_CLIENT_SECRET", &region.token_url()] {
-        assert!(output.contains(due), "{due}: {output}");
+    for expected in ["invalid_client", "CXONE_CLIENT_SECRET", &region.token_url()] {
+        assert!(output.contains(expected), "{expected}: {output}");
     }
     assert!(!output.contains("wr0ng-secret") && !log.contains("wr0ng-secret"), "{output}{log}");
 }
@@ -71,7 +71,7 @@ async fn token_prints_a_token_that_is_valid_and_nothing_else() {
         "GET /api/v2/users/me HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\r\n",
         region.address()
     );
-    assert_eq!(Wire::to(region.address()).await.ask(request).await.status(), 200);
+    assert_eq!(RawConnection::to(region.address()).await.fetch(request).await.status(), 200);
     assert!(!log.contains(token) && !log.contains(CLIENT_SECRET), "{log}");
     assert_eq!(region.referee(), []);
 }

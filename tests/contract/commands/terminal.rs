@@ -34,7 +34,7 @@ fn on_a_terminal(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let mut text = Vec::new();
     let mut piece = [0; 4096];
     let mut reader = File::from(terminal);
-    // A terminal that nobody writes to any more ends with an error.
+    // A terminal without a writer ends with an error.
     while let Ok(count @ 1..) = reader.read(&mut piece) {
         text.extend_from_slice(&piece[..count]);
     }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{listening, secluded};
-use crate::support::{Launch, Stage, Wire, serve};
+use super::{listening, offline};
+use crate::support::{Launch, RawConnection, Setup, serve};
 
 fn file(directory: &TempDir, text: &str) -> PathBuf {
     let path = directory.path().join("proxy.toml");
@@ -21,8 +21,8 @@ async fn upstream(launch: &Launch) -> String {
 async fn the_stronger_source_wins() {
     let directory = TempDir::new().unwrap();
     let path = file(&directory, "[upstream]\nbase_url = \"https://file.invalid/\"\n");
-    assert_eq!(upstream(&secluded()).await, "https://api.cxone.com");
-    let from_file = secluded().flag("config", &path);
+    assert_eq!(upstream(&offline()).await, "https://api.cxone.com");
+    let from_file = offline().flag("config", &path);
     assert_eq!(upstream(&from_file).await, "https://file.invalid");
     let from_variable = from_file.variable("CXONE_BASE_URL", "https://variable.invalid");
     assert_eq!(upstream(&from_variable).await, "https://variable.invalid");
@@ -32,12 +32,12 @@ async fn the_stronger_source_wins() {
 
 #[tokio::test]
 async fn a_region_is_short_for_its_address() {
-    for (region, due) in [
+    for (region, expected) in [
         ("global", "https://api.cxone.com"),
         ("eu", "https://api.eu.cxone.com"),
         ("usgov", "https://api.usgov.cxone.com"),
     ] {
-        assert_eq!(upstream(&secluded().variable("CXONE_REGION", region)).await, due);
+        assert_eq!(upstream(&offline().variable("CXONE_REGION", region)).await, expected);
     }
 }
 
@@ -45,7 +45,7 @@ async fn a_region_is_short_for_its_address() {
 async fn of_two_that_exclude_each_other_the_stronger_source_wins() {
     let directory = TempDir::new().unwrap();
     let path = file(&directory, "[upstream]\nbase_url = \"https://file.invalid\"\n");
-    let region = secluded().flag("config", &path).variable("CXONE_REGION", "eu");
+    let region = offline().flag("config", &path).variable("CXONE_REGION", "eu");
     assert_eq!(upstream(&region).await, "https://api.eu.cxone.com");
     let flag = region.flag("base-url", "https://flag.invalid");
     assert_eq!(upstream(&flag).await, "https://flag.invalid");
@@ -55,13 +55,13 @@ async fn of_two_that_exclude_each_other_the_stronger_source_wins() {
 async fn the_file_is_named_by_variable_or_flag() {
     let directory = TempDir::new().unwrap();
     let path = file(&directory, "[upstream]\nregion = \"usgov\"\n");
-    let by_variable = secluded().variable("CXONE_PROXY_CONFIG", &path);
+    let by_variable = offline().variable("CXONE_PROXY_CONFIG", &path);
     assert_eq!(upstream(&by_variable).await, "https://api.usgov.cxone.com");
     let other = directory.path().join("other.toml");
     std::fs::write(&other, "[upstream]\nregion = \"eu\"\n").unwrap();
     assert_eq!(upstream(&by_variable.flag("config", &other)).await, "https://api.eu.cxone.com");
     let missing = Path::new("/nonexistent/proxy.toml");
-    let (status, _, log) = secluded().flag("config", missing).run().await;
+    let (status, _, log) = offline().flag("config", missing).run().await;
     assert_eq!(status.code(), Some(2));
     assert!(log.contains("/nonexistent/proxy.toml") && log.contains("--config"), "{log}");
 }
@@ -70,7 +70,7 @@ async fn the_file_is_named_by_variable_or_flag() {
 async fn an_empty_variable_counts_as_not_set() {
     let directory = TempDir::new().unwrap();
     let path = file(&directory, "[upstream]\nregion = \"eu\"\n");
-    let launch = secluded()
+    let launch = offline()
         .variable("CXONE_PROXY_CONFIG", &path)
         .variable("CXONE_BASE_URL", "")
         .variable("CXONE_REGION", "")
@@ -86,7 +86,7 @@ async fn everything_can_be_in_the_file() {
     let directory = TempDir::new().unwrap();
     let secret = directory.path().join("secret");
     std::fs::write(&secret, "demo-secret\n").unwrap();
-    let stage = Stage::launched(|launch| {
+    let setup = Setup::launched(|launch| {
         let base_url = launch.value("CXONE_BASE_URL").unwrap().to_str().unwrap().to_owned();
         let text = format!(
             "listen = \"127.0.0.1:0\"\n\
@@ -128,25 +128,25 @@ async fn everything_can_be_in_the_file() {
     })
     .await;
     for host in ["first.example", "second.example:8080"] {
-        let reply = stage.ask(format!("GET /api/v2/users/me HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
-        assert_eq!(reply.status(), 200, "{host}");
-        assert_eq!(reply.only("via"), None);
+        let response = setup.fetch(format!("GET /api/v2/users/me HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!(response.status(), 200, "{host}");
+        assert_eq!(response.only("via"), None);
     }
-    assert!(stage.proxy.events()[0]["admin"].is_null());
+    assert!(setup.proxy.events()[0]["admin"].is_null());
 }
 
 #[tokio::test]
 async fn lists_are_separated_by_commas_in_variables_and_flags() {
     let names = "first.example, second.example";
     for launch in
-        [secluded().variable("CXONE_PROXY_ALLOWED_HOSTS", names), secluded().flag("allowed-hosts", names)]
+        [offline().variable("CXONE_PROXY_ALLOWED_HOSTS", names), offline().flag("allowed-hosts", names)]
     {
         let process = launch.listening().await;
         for (host, known) in [("first.example", true), ("second.example", true), ("third.example", false)] {
-            // A preflight of no allowed origin: 403 says that the host was known.
+            // The origin is not allowed: 403 shows that the host was known.
             let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nOrigin: https://evil.example\r\n\r\n");
-            let reply = Wire::to(process.proxy_address()).await.ask(request).await;
-            assert_eq!(reply.status(), if known { 403 } else { 421 }, "{host}");
+            let response = RawConnection::to(process.proxy_address()).await.fetch(request).await;
+            assert_eq!(response.status(), if known { 403 } else { 421 }, "{host}");
         }
     }
 }
@@ -156,5 +156,8 @@ async fn the_real_addresses_are_logged() {
     let process = serve("http://127.0.0.1:9").listening().await;
     let (proxy, admin) = (process.proxy_address(), process.admin_address());
     assert!(proxy.port() != 0 && admin.port() != 0 && proxy != admin);
-    assert_eq!(Wire::to(proxy).await.ask("GET * HTTP/1.1\r\nHost: localhost\r\n\r\n").await.status(), 400);
+    assert_eq!(
+        RawConnection::to(proxy).await.fetch("GET * HTTP/1.1\r\nHost: localhost\r\n\r\n").await.status(),
+        400
+    );
 }

@@ -2,15 +2,15 @@
 
 use tempfile::TempDir;
 
-use super::secluded;
+use super::offline;
 use crate::support::Launch;
 
-async fn refused(launch: Launch, due: &[&str]) {
+async fn refused(launch: Launch, expected: &[&str]) {
     let (status, output, log) = launch.run().await;
     assert_eq!(status.code(), Some(2), "{launch:?}: {log}");
     assert_eq!(output, "", "results only");
-    for due in due {
-        assert!(log.contains(due), "{due:?} is missing: {log}");
+    for expected in expected {
+        assert!(log.contains(expected), "{expected:?} is missing: {log}");
     }
     assert!(!log.contains("s3cr3t-value"), "{log}");
 }
@@ -20,7 +20,7 @@ async fn errors_in_the_file_name_key_line_and_what_is_accepted() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("proxy.toml");
     let file = path.to_str().unwrap();
-    for (text, line, due) in [
+    for (text, line, expected) in [
         ("\n[upstream]\nregion = \"mars\"\n", 3, ["upstream.region", "`global`, `eu` or `usgov`"]),
         ("[upstream]\nconect_timeout = \"5s\"\n", 2, ["upstream.conect_timeout", "upstream.connect_timeout"]),
         ("[retry]\nmax_wait = 30\n", 2, ["retry.max_wait", "`ms`, `s`, `m` or `h`"]),
@@ -32,7 +32,7 @@ async fn errors_in_the_file_name_key_line_and_what_is_accepted() {
         ("[upstream]\nregion = \n", 2, ["TOML", ""]),
     ] {
         std::fs::write(&path, text).unwrap();
-        refused(secluded().flag("config", file), &[&format!("{file}:{line}"), due[0], due[1]]).await;
+        refused(offline().flag("config", file), &[&format!("{file}:{line}"), expected[0], expected[1]]).await;
     }
 }
 
@@ -62,8 +62,8 @@ async fn errors_in_variables_and_flags_name_them() {
 }
 
 #[tokio::test]
-async fn all_mistakes_are_told_at_once() {
-    let launch = secluded().flag("via", "maybe").variable("CXONE_PROXY_MAX_WAIT", "5");
+async fn all_mistakes_are_reported_at_once() {
+    let launch = offline().flag("via", "maybe").variable("CXONE_PROXY_MAX_WAIT", "5");
     refused(
         launch.without_variable("CXONE_CLIENT_ID"),
         &["--via", "CXONE_PROXY_MAX_WAIT", "CXONE_CLIENT_ID"],
@@ -74,11 +74,11 @@ async fn all_mistakes_are_told_at_once() {
 #[tokio::test]
 async fn two_that_exclude_each_other_are_an_error_within_one_source() {
     let base_url = "https://upstream.invalid";
-    let both = secluded().variable("CXONE_BASE_URL", base_url).variable("CXONE_REGION", "eu");
+    let both = offline().variable("CXONE_BASE_URL", base_url).variable("CXONE_REGION", "eu");
     refused(both, &["CXONE_BASE_URL", "CXONE_REGION", "exclude"]).await;
-    let both = secluded().flag("base-url", base_url).flag("region", "eu");
+    let both = offline().flag("base-url", base_url).flag("region", "eu");
     refused(both, &["--base-url", "--region", "exclude"]).await;
-    let both = secluded().variable("CXONE_CLIENT_SECRET_FILE", "/nonexistent");
+    let both = offline().variable("CXONE_CLIENT_SECRET_FILE", "/nonexistent");
     refused(both, &["CXONE_CLIENT_SECRET", "CXONE_CLIENT_SECRET_FILE", "exclude"]).await;
 }
 
@@ -90,11 +90,11 @@ async fn plain_http_is_refused_unless_the_host_is_loopback() {
         "http://[2001:db8::1]",
         "http://localhost.evil.example",
     ] {
-        refused(secluded().variable("CXONE_BASE_URL", url), &["CXONE_BASE_URL", url, "https://"]).await;
-        refused(secluded().variable("CXONE_TOKEN_URL", url), &["CXONE_TOKEN_URL", url, "https://"]).await;
+        refused(offline().variable("CXONE_BASE_URL", url), &["CXONE_BASE_URL", url, "https://"]).await;
+        refused(offline().variable("CXONE_TOKEN_URL", url), &["CXONE_TOKEN_URL", url, "https://"]).await;
     }
     for url in ["http://localhost:9", "http://127.0.0.1:9", "http://127.1.2.3:9", "http://[::1]:9"] {
-        let process = secluded().variable("CXONE_BASE_URL", url).listening().await;
+        let process = offline().variable("CXONE_BASE_URL", url).listening().await;
         assert_eq!(process.event("listening").await["upstream"], url);
     }
 }
@@ -107,16 +107,16 @@ async fn a_base_url_has_no_query_fragment_or_user() {
         "https://u:s3cr3t-value@a.invalid",
         "ftp://a.invalid",
     ] {
-        refused(secluded().variable("CXONE_BASE_URL", url), &["CXONE_BASE_URL", "accepted:"]).await;
+        refused(offline().variable("CXONE_BASE_URL", url), &["CXONE_BASE_URL", "accepted:"]).await;
     }
 }
 
 #[tokio::test]
 async fn listening_beyond_this_machine_needs_allowed_hosts() {
     for address in ["0.0.0.0:0", "[::]:0"] {
-        refused(secluded().flag("listen", address), &["--listen", "guard.allowed_hosts"]).await;
+        refused(offline().flag("listen", address), &["--listen", "guard.allowed_hosts"]).await;
     }
-    let launch = secluded().flag("listen", "0.0.0.0:0").flag("allowed-hosts", "proxy.example");
+    let launch = offline().flag("listen", "0.0.0.0:0").flag("allowed-hosts", "proxy.example");
     assert_ne!(launch.listening().await.proxy_address().port(), 0);
-    refused(secluded().flag("admin-listen", "0.0.0.0:0"), &["--admin-listen", "guard.allowed_hosts"]).await;
+    refused(offline().flag("admin-listen", "0.0.0.0:0"), &["--admin-listen", "guard.allowed_hosts"]).await;
 }

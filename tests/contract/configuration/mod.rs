@@ -1,4 +1,4 @@
-//! Section 2: Configuration.
+//! Section 2: configuration.
 
 mod layers;
 mod mistakes;
@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::support::Launch;
 
-/// `cxone-proxy serve` that finds nobody: whatever its upstream is, it does not leave this machine.
-fn secluded() -> Launch {
+/// `cxone-proxy serve` that reaches no upstream: whatever its base URL is, it does not leave this machine.
+fn offline() -> Launch {
     Launch::of("serve")
         .flag("listen", "127.0.0.1:0")
         .flag("admin-listen", "off")

@@ -8,34 +8,45 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 
-use crate::support::{Stage, Wire, get, serve, soon};
+use crate::support::{RawConnection, Setup, get, in_time, serve};
 
-async fn stage(path: &Path) -> Stage {
-    Stage::launched(|launch| launch.flag("listen", format!("unix:{}", path.display()))).await
+async fn setup(path: &Path) -> Setup {
+    Setup::launched(|launch| launch.flag("listen", format!("unix:{}", path.display()))).await
 }
 
-async fn wire(path: &Path) -> Wire {
-    Wire::over(soon("a connection", UnixStream::connect(path)).await.unwrap())
+async fn connect(path: &Path) -> RawConnection {
+    RawConnection::over(in_time("a connection", UnixStream::connect(path)).await.unwrap())
 }
 
 #[tokio::test]
 async fn a_unix_socket_is_for_its_owner_and_goes_with_the_program() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("proxy.sock");
-    let mut stage = stage(&path).await;
+    let mut setup = setup(&path).await;
     let metadata = std::fs::metadata(&path).unwrap();
     assert!(metadata.file_type().is_socket());
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
-    let event = stage.proxy.event("listening").await;
+    let event = setup.proxy.event("listening").await;
     assert_eq!(event["proxy"], format!("unix:{}", path.display()));
 
-    let mut wire = wire(&path).await;
+    let mut client = connect(&path).await;
     for _ in 0..2 {
-        assert_eq!(wire.ask(get("/api/v2/users/me")).await.status(), 200);
+        assert_eq!(client.fetch(get("/api/v2/users/me")).await.status(), 200);
     }
-    stage.proxy.signal(Signal::TERM);
-    assert_eq!(stage.proxy.ended().await.code(), Some(0));
+    setup.proxy.signal(Signal::TERM);
+    assert_eq!(setup.proxy.ended().await.code(), Some(0));
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_unix_socket_has_the_mode_that_is_configured() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("proxy.sock");
+    let listen = format!("unix:{},mode=0660", path.display());
+    let setup = Setup::launched(|launch| launch.flag("listen", listen)).await;
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+    assert_eq!(connect(&path).await.fetch(get("/api/v2/users/me")).await.status(), 200);
+    drop(setup);
 }
 
 #[tokio::test]
@@ -44,20 +55,20 @@ async fn a_left_over_socket_is_replaced() {
     let path = directory.path().join("proxy.sock");
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists());
-    let _stage = stage(&path).await;
-    assert_eq!(wire(&path).await.ask(get("/api/v2/users/me")).await.status(), 200);
+    let _stage = setup(&path).await;
+    assert_eq!(connect(&path).await.fetch(get("/api/v2/users/me")).await.status(), 200);
 }
 
 #[tokio::test]
 async fn a_socket_that_is_served_is_left_alone() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("proxy.sock");
-    let first = stage(&path).await;
+    let first = setup(&path).await;
     let second = serve("http://127.0.0.1:9").flag("listen", format!("unix:{}", path.display()));
     let (status, _, log) = second.run().await;
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("in use") && log.contains(path.to_str().unwrap()), "{log}");
-    assert_eq!(wire(&path).await.ask(get("/api/v2/users/me")).await.status(), 200);
+    assert_eq!(connect(&path).await.fetch(get("/api/v2/users/me")).await.status(), 200);
     drop(first);
 }
 

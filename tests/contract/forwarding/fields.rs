@@ -1,68 +1,79 @@
-//! End-to-end fields pass, in their order and case; those of the connection do not; little is added.
+//! End-to-end fields pass, connection-specific ones do not, and little is added.
 
-use crate::support::{Launch, Message, Stage, Upstream, request};
+use std::collections::BTreeSet;
 
-/// Sends `request` through a program to an upstream that answers `reply`: what arrived on both sides.
+use crate::support::{Launch, Message, Setup, Upstream, request};
+
+/// Sends `request` through a program to an upstream that responds with `response`; returns what arrived at both
+/// ends.
 async fn exchanged(
     launch: impl FnOnce(Launch) -> Launch,
     request: impl AsRef<[u8]>,
-    reply: &str,
+    response: &str,
 ) -> (Message, Message) {
     let upstream = Upstream::start().await;
-    let stage = upstream.stage(launch).await;
-    let mut client = stage.wire().await;
+    let setup = upstream.setup(launch).await;
+    let mut client = setup.connect().await;
     client.send(request).await;
-    let mut far = upstream.accept().await;
-    let arrived = far.request().await.unwrap();
-    far.send(reply).await;
-    (arrived, client.reply().await.unwrap())
+    let mut connection = upstream.accept().await;
+    let arrived = connection.request().await.unwrap();
+    connection.send(response).await;
+    (arrived, client.response().await.unwrap())
 }
 
 fn lines(fields: &[(&str, &str)]) -> Vec<(String, String)> {
     fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
+/// Sorted by name; lines of one name keep their order, the only one that means something (RFC 9110 section 5.3).
+fn by_name(mut fields: Vec<(String, String)>) -> Vec<(String, String)> {
+    fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+    fields
+}
+
 /// Without what the proxy adds, whose values differ from run to run.
 fn without_additions(message: &Message) -> Vec<(String, String)> {
-    let added = ["Host", "Authorization", "CDN-Loop"];
+    let added = ["Host", "Authorization", "Cdn-Loop"];
     message.fields.iter().filter(|(name, _)| !added.contains(&name.as_str())).cloned().collect()
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
+const MIXED: &str = "x-b: 1\r\nX-A: 2\r\nx-B: 3\r\nACCEPT: */*\r\nX-Empty: \r\ncookie: a=1\r\nCookie: b=2\r\n\
+                     Forwarded: for=192.0.2.1\r\nX-Forwarded-For: 192.0.2.2\r\nUser-Agent: old/1\r\nX-A: 4\r\n";
+
 #[tokio::test]
-async fn request_fields_keep_their_order_their_case_and_their_repetitions() {
-    let fields = "x-b: 1\r\nX-A: 2\r\nx-B: 3\r\nACCEPT: */*\r\nX-Empty: \r\ncookie: a=1\r\nCookie: b=2\r\n\
-                  Forwarded: for=192.0.2.1\r\nX-Forwarded-For: 192.0.2.2\r\nUser-Agent: old/1\r\nX-A: 4\r\n";
-    let (arrived, _) = exchanged(|launch| launch, request("GET", "/", fields, ""), OK).await;
-    let due = lines(&[
-        ("x-b", "1"),
-        ("X-A", "2"),
-        ("x-B", "3"),
-        ("ACCEPT", "*/*"),
-        ("X-Empty", ""),
-        ("cookie", "a=1"),
+async fn request_fields_arrive_in_title_case_and_repeated_ones_in_their_order() {
+    let (arrived, _) = exchanged(|launch| launch, request("GET", "/", MIXED, ""), OK).await;
+    let expected = lines(&[
+        ("Accept", "*/*"),
+        ("Cookie", "a=1"),
         ("Cookie", "b=2"),
         ("Forwarded", "for=192.0.2.1"),
-        ("X-Forwarded-For", "192.0.2.2"),
         ("User-Agent", "old/1"),
+        ("X-A", "2"),
         ("X-A", "4"),
+        ("X-B", "1"),
+        ("X-B", "3"),
+        ("X-Empty", ""),
+        ("X-Forwarded-For", "192.0.2.2"),
     ]);
-    assert_eq!(without_additions(&arrived), due);
+    assert_eq!(by_name(without_additions(&arrived)), expected);
 }
 
 #[tokio::test]
 async fn nothing_is_added_but_the_token_and_the_loop_detection() {
     let upstream = Upstream::start().await;
-    let stage = upstream.stage(|launch| launch).await;
-    let mut client = stage.wire().await;
+    let setup = upstream.setup(|launch| launch).await;
+    let mut client = setup.connect().await;
     client.send("GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic YTpi\r\n\r\n").await;
-    let mut far = upstream.accept().await;
-    let arrived = far.request().await.unwrap();
-    far.send(OK).await;
-    client.reply().await.unwrap();
-    let names: Vec<_> = arrived.fields.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["Host", "Authorization", "CDN-Loop"]);
+    let mut connection = upstream.accept().await;
+    let arrived = connection.request().await.unwrap();
+    connection.send(OK).await;
+    client.response().await.unwrap();
+    let names: BTreeSet<_> = arrived.fields.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    assert_eq!(names, ["authorization", "cdn-loop", "host"].map(str::to_owned).into());
+    assert_eq!(arrived.fields.len(), 3, "each of them once: {:?}", arrived.fields);
     assert_eq!(arrived.only("Host"), Some(upstream.address().to_string().as_str()));
     assert!(arrived.only("Authorization").unwrap().starts_with("Bearer ey"));
 }
@@ -72,8 +83,8 @@ async fn field_values_pass_byte_for_byte() {
     let value = b"\xe9t\xe9, \"quoted, comma\" \t tab; a=b";
     let bytes = [b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Odd: ", &value[..], b"\r\n\r\n"].concat();
     let (arrived, _) = exchanged(|launch| launch, bytes, OK).await;
-    let due: String = value.iter().map(|byte| char::from(*byte)).collect();
-    assert_eq!(arrived.only("X-Odd"), Some(due.as_str()));
+    let expected: String = value.iter().map(|byte| char::from(*byte)).collect();
+    assert_eq!(arrived.only("X-Odd"), Some(expected.as_str()));
 }
 
 #[tokio::test]
@@ -88,34 +99,35 @@ async fn hop_by_hop_fields_of_a_request_are_not_passed_on() {
     let others: Vec<_> = passed.iter().filter(|(name, _)| name != "X-Stays").collect();
     assert!(
         others.iter().all(|(name, value)| {
-            (name == "TE" && value == "trailers") || (name == "Connection" && value == "TE")
+            (name.eq_ignore_ascii_case("te") && value == "trailers")
+                || (name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("te"))
         }),
         "{others:?}"
     );
-    assert!(others.iter().any(|(name, _)| name == "TE"), "{others:?}");
+    assert_eq!(arrived.only("TE"), Some("trailers"), "{others:?}");
 }
 
 #[tokio::test]
 async fn hop_by_hop_fields_of_a_response_are_not_passed_on() {
-    let reply = "HTTP/1.1 200 Fine By Me\r\nx-b: 1\r\nX-A: 2\r\nX-a: 3\r\nConnection: X-First\r\nX-First: 1\r\n\
+    let response = "HTTP/1.1 200 Fine By Me\r\nx-b: 1\r\nX-A: 2\r\nX-a: 3\r\nConnection: X-First\r\nX-First: 1\r\n\
                  connection: x-second, keep-alive\r\nX-Second: 2\r\nKeep-Alive: timeout=5\r\n\
                  Proxy-Connection: keep-alive\r\nProxy-Authenticate: Basic\r\nProxy-Authorization: a\r\n\
                  Upgrade: h2c\r\nWWW-Authenticate: Basic\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
                  Content-Length: 2\r\nX-Last: 4\r\n\r\nok";
-    let (_, relayed) = exchanged(|launch| launch, request("GET", "/", "", ""), reply).await;
+    let (_, relayed) = exchanged(|launch| launch, request("GET", "/", "", ""), response).await;
     assert_eq!(relayed.start, "HTTP/1.1 200 Fine By Me");
-    let due = lines(&[
-        ("x-b", "1"),
-        ("X-A", "2"),
-        ("X-a", "3"),
-        ("WWW-Authenticate", "Basic"),
+    let expected = lines(&[
+        ("Content-Length", "2"),
         ("Set-Cookie", "a=1"),
         ("Set-Cookie", "b=2"),
-        ("Content-Length", "2"),
-        ("X-Last", "4"),
         ("Via", "1.1 cxone-proxy"),
+        ("Www-Authenticate", "Basic"),
+        ("X-A", "2"),
+        ("X-A", "3"),
+        ("X-B", "1"),
+        ("X-Last", "4"),
     ]);
-    assert_eq!(relayed.fields, due);
+    assert_eq!(by_name(relayed.fields), expected);
 }
 
 #[tokio::test]
@@ -126,12 +138,12 @@ async fn via_is_added_to_responses_only_unless_configured_otherwise() {
         (Some("off"), vec![], vec!["1.0 fred"]),
     ] {
         let sent = if on_request.is_empty() { "" } else { "Via: 1.1 older\r\n" };
-        let reply = "HTTP/1.1 200 OK\r\nVia: 1.0 fred\r\nContent-Length: 2\r\n\r\nok";
+        let response = "HTTP/1.1 200 OK\r\nVia: 1.0 fred\r\nContent-Length: 2\r\n\r\nok";
         let launch = |launch: Launch| match setting {
             Some(setting) => launch.flag("via", setting),
             None => launch,
         };
-        let (arrived, relayed) = exchanged(launch, request("GET", "/", sent, ""), reply).await;
+        let (arrived, relayed) = exchanged(launch, request("GET", "/", sent, ""), response).await;
         assert_eq!(arrived.all("Via"), on_request, "{setting:?}");
         assert_eq!(relayed.all("Via"), on_response, "{setting:?}");
     }
@@ -139,10 +151,11 @@ async fn via_is_added_to_responses_only_unless_configured_otherwise() {
 
 #[tokio::test]
 async fn cdn_loop_gets_a_member_after_what_it_had_that_is_unique_to_the_process() {
-    let stage = Stage::new().await;
-    let member = async |stage: &Stage| {
-        let reply = stage.ask(request("GET", "/api/v2/echo", "CDN-Loop: other, cxone-proxy\r\n", "")).await;
-        let fields = reply.json()["fields"].as_array().unwrap().clone();
+    let setup = Setup::new().await;
+    let member = async |setup: &Setup| {
+        let response =
+            setup.fetch(request("GET", "/api/v2/echo", "CDN-Loop: other, cxone-proxy\r\n", "")).await;
+        let fields = response.json()["fields"].as_array().unwrap().clone();
         let values: Vec<_> = fields
             .iter()
             .filter(|line| line[0].as_str().unwrap().eq_ignore_ascii_case("cdn-loop"))
@@ -153,28 +166,28 @@ async fn cdn_loop_gets_a_member_after_what_it_had_that_is_unique_to_the_process(
         assert!(own.starts_with("cxone-proxy"), "{own}");
         own.to_owned()
     };
-    let (first, second) = (member(&stage).await, member(&stage).await);
+    let (first, second) = (member(&setup).await, member(&setup).await);
     assert_eq!(first, second);
-    let other = Stage::new().await;
+    let other = Setup::new().await;
     assert_ne!(first, member(&other).await);
 }
 
 #[tokio::test]
-async fn a_request_that_has_come_round_is_answered_508() {
+async fn a_request_that_has_passed_this_process_already_is_508() {
     let upstream = Upstream::start().await;
-    let stage = upstream.stage(|launch| launch).await;
-    let mut client = stage.wire().await;
+    let setup = upstream.setup(|launch| launch).await;
+    let mut client = setup.connect().await;
     client.send(request("GET", "/x", "", "")).await;
-    let mut far = upstream.accept().await;
-    let mut arrived = far.request().await.unwrap();
-    // Round it goes, by way of somebody who adds a member of their own.
-    arrived.fields.retain(|(name, _)| name == "CDN-Loop");
+    let mut connection = upstream.accept().await;
+    let mut arrived = connection.request().await.unwrap();
+    // It comes back through another CDN, which adds a member of its own.
+    arrived.fields.retain(|(name, _)| name.eq_ignore_ascii_case("cdn-loop"));
     let passed: Vec<_> = arrived.fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let again =
-        stage.ask(request("GET", "/x", &format!("{}CDN-Loop: other; v=1\r\n", passed.concat()), "")).await;
+        setup.fetch(request("GET", "/x", &format!("{}CDN-Loop: other; v=1\r\n", passed.concat()), "")).await;
     assert_eq!(again.status(), 508);
     assert_eq!(again.only("Content-Type"), Some("application/problem+json"));
     assert_eq!(again.json()["status"], 508);
-    far.send(OK).await;
-    assert_eq!(client.reply().await.unwrap().status(), 200);
+    connection.send(OK).await;
+    assert_eq!(client.response().await.unwrap().status(), 200);
 }

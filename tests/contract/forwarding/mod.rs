@@ -1,10 +1,18 @@
-//! Section 3: Forwarding.
+//! Section 3: forwarding.
 
 mod addresses;
 mod bodies;
 mod broken;
+mod cookies;
 mod fields;
+mod forward_proxies;
+mod header_case;
 mod http2_upstream;
+mod lengths;
+mod methods;
+mod prefixes;
+mod repairs;
+mod self_signed;
 mod streaming;
 mod targets;
 mod tls;

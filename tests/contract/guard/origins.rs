@@ -1,24 +1,24 @@
-//! No web page may use the proxy, unless its origin is allowed; then it may read the answers too.
+//! No web page may use the proxy unless its origin is allowed; then it may read the responses too.
 
-use cxone_proxy::simulator::{Action, Canned, Endpoint, Fault, Script};
+use cxone_simulator::{Action, Canned, Endpoint, Fault, Script};
 
-use super::{ask, reached};
-use crate::support::{Message, Stage};
+use super::{fetch, reached};
+use crate::support::{Message, Setup};
 
 const ME: &str = "GET /api/v2/users/me";
 const APP: &str = "https://app.example";
 
-async fn allowing() -> Stage {
-    Stage::launched(|launch| launch.flag("allowed-origins", format!("{APP},http://other.example:3000"))).await
+async fn allowing() -> Setup {
+    Setup::launched(|launch| launch.flag("allowed-origins", format!("{APP},http://other.example:3000"))).await
 }
 
-async fn with(stage: &Stage, fields: &str) -> Message {
-    ask(stage, ME, &format!("Host: localhost:8080\r\n{fields}")).await
+async fn with(setup: &Setup, fields: &str) -> Message {
+    fetch(setup, ME, &format!("Host: localhost:8080\r\n{fields}")).await
 }
 
 #[tokio::test]
 async fn foreign_pages_are_refused() {
-    let stage = allowing().await;
+    let setup = allowing().await;
     for fields in [
         "Origin: https://evil.example\r\n",
         "Origin: null\r\n",
@@ -30,23 +30,23 @@ async fn foreign_pages_are_refused() {
         "Origin: https://localhost:8080\r\n",
         "Origin: https://app.example\r\nOrigin: https://app.example\r\n",
         "Origin: https://app.example, https://evil.example\r\n",
-        // Judged by `Origin` alone.
+        // `Origin` alone counts.
         "Origin: https://evil.example\r\nSec-Fetch-Site: same-origin\r\n",
         "Sec-Fetch-Site: cross-site\r\n",
         "Sec-Fetch-Site: same-site\r\n",
         "Sec-Fetch-Site: Cross-Site\r\nSec-Fetch-Mode: navigate\r\n",
     ] {
-        let reply = with(&stage, fields).await;
-        assert_eq!(reply.status(), 403, "{fields}");
-        assert_eq!(reply.only("content-type"), Some("application/problem+json"));
-        assert_eq!(reply.only("access-control-allow-origin"), None, "{fields}");
+        let response = with(&setup, fields).await;
+        assert_eq!(response.status(), 403, "{fields}");
+        assert_eq!(response.only("content-type"), Some("application/problem+json"));
+        assert_eq!(response.only("access-control-allow-origin"), None, "{fields}");
     }
-    assert_eq!(reached(&stage), 0);
+    assert_eq!(reached(&setup), 0);
 }
 
 #[tokio::test]
-async fn clients_that_are_no_foreign_page_are_served() {
-    let stage = allowing().await;
+async fn clients_that_are_not_foreign_pages_are_served() {
+    let setup = allowing().await;
     for fields in [
         "",
         // The very origin that the client addressed.
@@ -56,86 +56,86 @@ async fn clients_that_are_no_foreign_page_are_served() {
         "Sec-Fetch-Site: none\r\n",
         // Node's `fetch` sends it alone.
         "Sec-Fetch-Mode: cors\r\n",
-        // An allowed one, judged by that alone.
+        // An allowed origin, which alone counts.
         "Origin: https://app.example\r\nSec-Fetch-Site: cross-site\r\n",
         "Origin: http://other.example:3000\r\n",
     ] {
-        assert_eq!(with(&stage, fields).await.status(), 200, "{fields}");
+        assert_eq!(with(&setup, fields).await.status(), 200, "{fields}");
     }
 }
 
 #[tokio::test]
-async fn http2_and_websockets_are_judged_alike() {
-    let stage = allowing().await;
-    let client = stage.http2().await;
-    for (origin, due) in [(APP, 200), ("https://evil.example", 403)] {
+async fn http2_and_websockets_follow_the_same_rules() {
+    let setup = allowing().await;
+    let client = setup.http2().await;
+    for (origin, expected) in [(APP, 200), ("https://evil.example", 403)] {
         let head = client.request("GET", "/api/v2/users/me").header("origin", origin);
-        assert_eq!(client.ask(head, b"", http::HeaderMap::new()).await.unwrap().status, due);
+        assert_eq!(client.fetch(head, b"", http::HeaderMap::new()).await.unwrap().status, expected);
     }
-    for (origin, due) in [(APP, 101), ("https://evil.example", 403)] {
+    for (origin, expected) in [(APP, 101), ("https://evil.example", 403)] {
         let fields = format!(
             "Host: localhost\r\nOrigin: {origin}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         );
-        assert_eq!(ask(&stage, "GET /api/v2/ws", &fields).await.status(), due);
+        assert_eq!(fetch(&setup, "GET /api/v2/ws", &fields).await.status(), expected);
     }
 }
 
 #[tokio::test]
-async fn an_allowed_page_gets_its_preflight_answered_here() {
-    let stage = allowing().await;
+async fn an_allowed_page_gets_its_preflight_response_from_the_proxy() {
+    let setup = allowing().await;
     let preflight = |origin: &str| {
         format!(
             "Host: localhost\r\nOrigin: {origin}\r\nAccess-Control-Request-Method: PUT\r\n\
              Access-Control-Request-Headers: content-type, x-request-id\r\n"
         )
     };
-    let reply = ask(&stage, "OPTIONS /api/v2/users/me", &preflight(APP)).await;
-    assert_eq!(reply.status(), 204);
-    assert_eq!(reply.only("access-control-allow-origin"), Some(APP));
-    assert_eq!(reply.only("access-control-allow-methods"), Some("PUT"));
-    assert_eq!(reply.only("access-control-allow-headers"), Some("content-type, x-request-id"));
-    assert!(reply.all("vary").join(",").contains("Origin"));
-    let reply = ask(&stage, "OPTIONS /api/v2/users/me", &preflight("https://evil.example")).await;
-    assert_eq!(reply.status(), 403);
-    assert_eq!(reached(&stage), 0);
+    let response = fetch(&setup, "OPTIONS /api/v2/users/me", &preflight(APP)).await;
+    assert_eq!(response.status(), 204);
+    assert_eq!(response.only("access-control-allow-origin"), Some(APP));
+    assert_eq!(response.only("access-control-allow-methods"), Some("PUT"));
+    assert_eq!(response.only("access-control-allow-headers"), Some("content-type, x-request-id"));
+    assert!(response.all("vary").join(",").contains("Origin"));
+    let response = fetch(&setup, "OPTIONS /api/v2/users/me", &preflight("https://evil.example")).await;
+    assert_eq!(response.status(), 403);
+    assert_eq!(reached(&setup), 0);
     // An OPTIONS request that is no preflight is the upstream's.
-    ask(&stage, "OPTIONS /api/v2/echo", &format!("Host: localhost\r\nOrigin: {APP}\r\n")).await;
-    assert_eq!(reached(&stage), 1);
+    fetch(&setup, "OPTIONS /api/v2/echo", &format!("Host: localhost\r\nOrigin: {APP}\r\n")).await;
+    assert_eq!(reached(&setup), 1);
 }
 
 #[tokio::test]
-async fn an_allowed_page_may_read_every_answer() {
-    let stage = allowing().await;
+async fn an_allowed_page_may_read_every_response() {
+    let setup = allowing().await;
     let origin = format!("Origin: {APP}\r\n");
-    let readable = |reply: &Message| {
-        assert_eq!(reply.only("access-control-allow-origin"), Some(APP), "{}", reply.start);
-        assert!(reply.all("vary").join(",").contains("Origin"), "{}", reply.start);
+    let readable = |response: &Message| {
+        assert_eq!(response.only("access-control-allow-origin"), Some(APP), "{}", response.start);
+        assert!(response.all("vary").join(",").contains("Origin"), "{}", response.start);
     };
-    let reply = with(&stage, &origin).await;
-    assert_eq!(reply.status(), 200);
-    readable(&reply);
+    let response = with(&setup, &origin).await;
+    assert_eq!(response.status(), 200);
+    readable(&response);
 
-    // The upstream's own word is replaced, but for those who did not ask with an origin.
+    // The upstream's own field is replaced, except in responses to requests without an origin.
     let own = Canned::new(200).field("Access-Control-Allow-Origin", "*");
-    stage.region.script(Script::of([Fault::new(Action::Status(own)).at(Endpoint::Api)]));
-    readable(&with(&stage, &origin).await);
-    assert_eq!(with(&stage, "").await.only("access-control-allow-origin"), Some("*"));
+    setup.region.script(Script::of([Fault::new(Action::Status(own)).at(Endpoint::Api)]));
+    readable(&with(&setup, &origin).await);
+    assert_eq!(with(&setup, "").await.only("access-control-allow-origin"), Some("*"));
 
     // The proxy's own errors.
-    let reply = ask(&stage, ME, &format!("Host: evil.example\r\n{origin}")).await;
-    assert_eq!(reply.status(), 421);
-    readable(&reply);
-    stage.region.kill().await;
-    let reply = with(&stage, &origin).await;
-    assert_eq!(reply.status(), 502);
-    readable(&reply);
+    let response = fetch(&setup, ME, &format!("Host: evil.example\r\n{origin}")).await;
+    assert_eq!(response.status(), 421);
+    readable(&response);
+    setup.region.kill().await;
+    let response = with(&setup, &origin).await;
+    assert_eq!(response.status(), 502);
+    readable(&response);
 }
 
 #[tokio::test]
 async fn no_page_is_allowed_unless_it_is_configured() {
-    let stage = Stage::new().await;
-    let reply = with(&stage, &format!("Origin: {APP}\r\n")).await;
-    assert_eq!(reply.status(), 403);
-    assert_eq!(with(&stage, "").await.only("access-control-allow-origin"), None);
+    let setup = Setup::new().await;
+    let response = with(&setup, &format!("Origin: {APP}\r\n")).await;
+    assert_eq!(response.status(), 403);
+    assert_eq!(with(&setup, "").await.only("access-control-allow-origin"), None);
 }

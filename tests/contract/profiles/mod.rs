@@ -1,4 +1,5 @@
-//! Several upstreams in one program: which one a request goes to, as whom, and what leads back to it.
+//! Several upstreams in one program: which one gets a request, with which credentials, and which addresses lead
+//! back to it.
 
 mod addresses;
 mod discovery;
@@ -9,26 +10,26 @@ mod selection;
 
 use std::net::SocketAddr;
 
-use cxone_proxy::simulator::{Endpoint, Entry, Region, Settings};
+use cxone_simulator::{Endpoint, Entry, Region, Settings};
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 
-use crate::support::{Launch, Message, Process, Wire, serve};
+use crate::support::{Launch, Message, Metrics, Process, RawConnection, serve};
 
 /// The names of the two regions, which are their path prefixes as well.
 const API: &str = "/api-area";
 const DIGITAL: &str = "/digital-area";
 
-/// Two regions that know nothing of each other, and a program with profiles for them. When it is dropped the
-/// referees must have had nothing to say.
-struct Cast {
+/// Two regions that do not know each other, and a program with profiles for them. When it is dropped, the referees
+/// must have seen no broken rule.
+struct TwoRegions {
     api: Region,
     digital: Region,
     proxy: Process,
     files: TempDir,
 }
 
-impl Cast {
+impl TwoRegions {
     /// `profiles` may name `{api}`, `{digital}` (base URLs) and `{files}` (a directory).
     async fn of(profiles: &str) -> Self {
         Self::launched(profiles, |launch| launch).await
@@ -68,18 +69,23 @@ impl Cast {
     }
 
     /// A new connection to the Unix socket of this name.
-    async fn unix(&self, name: &str) -> Wire {
-        Wire::over(UnixStream::connect(self.files.path().join(name)).await.unwrap())
+    async fn unix(&self, name: &str) -> RawConnection {
+        RawConnection::over(UnixStream::connect(self.files.path().join(name)).await.unwrap())
     }
 
-    /// A GET at the listener of all.
+    /// A GET at the shared listener.
     async fn get(&self, target: &str, host: &str) -> Message {
-        get(&mut Wire::to(self.proxy.proxy_address()).await, target, host).await
+        get(&mut RawConnection::to(self.proxy.proxy_address()).await, target, host).await
     }
 
     /// A GET of an admin page.
     async fn admin(&self, path: &str) -> Message {
-        get(&mut Wire::to(self.proxy.admin_address()).await, path, "localhost").await
+        get(&mut RawConnection::to(self.proxy.admin_address()).await, path, "localhost").await
+    }
+
+    /// The page `/metrics`.
+    async fn metrics(&self) -> Metrics {
+        Metrics::of(self.admin("/metrics").await.text())
     }
 
     /// The targets of all requests that reached either region's API, prefix and all.
@@ -89,7 +95,7 @@ impl Cast {
     }
 }
 
-impl Drop for Cast {
+impl Drop for TwoRegions {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             for region in [&self.api, &self.digital] {
@@ -106,8 +112,8 @@ fn pair(selector: &str) -> String {
     )
 }
 
-async fn get(wire: &mut Wire, target: &str, host: &str) -> Message {
-    wire.ask(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await
+async fn get(client: &mut RawConnection, target: &str, host: &str) -> Message {
+    client.fetch(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await
 }
 
 /// The attempts that arrived at a region's API, in order.

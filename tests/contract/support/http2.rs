@@ -9,34 +9,34 @@ use http::{HeaderMap, Request, Response};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use super::soon;
+use super::in_time;
 
 /// One connection, cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Http2 {
+pub(crate) struct Http2Client {
     send: SendRequest<Bytes>,
     address: SocketAddr,
 }
 
-/// A whole answer.
+/// A whole response.
 #[derive(Debug)]
-pub(crate) struct Http2Answer {
+pub(crate) struct Http2Response {
     pub(crate) status: u16,
     pub(crate) fields: HeaderMap,
     pub(crate) body: Vec<u8>,
     pub(crate) trailers: Option<HeaderMap>,
 }
 
-impl Http2Answer {
+impl Http2Response {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 }
 
-impl Http2 {
+impl Http2Client {
     pub(crate) async fn to(address: SocketAddr) -> Self {
-        let stream = soon("a connection", TcpStream::connect(address)).await.unwrap();
+        let stream = in_time("a connection", TcpStream::connect(address)).await.unwrap();
         let (send, connection) = h2::client::handshake(stream).await.unwrap();
         // Ends with its last stream and handle.
         tokio::spawn(async move {
@@ -56,17 +56,17 @@ impl Http2 {
         head: http::request::Builder,
         ends: bool,
     ) -> (ResponseFuture, SendStream<Bytes>) {
-        let mut send = soon("room for a stream", self.send.clone().ready()).await.unwrap();
+        let mut send = in_time("room for a stream", self.send.clone().ready()).await.unwrap();
         send.send_request(head.body(()).unwrap(), ends).unwrap()
     }
 
     /// A whole exchange; the body goes in one piece, followed by the trailers.
-    pub(crate) async fn ask(
+    pub(crate) async fn fetch(
         &self,
         head: http::request::Builder,
         body: &'static [u8],
         trailers: HeaderMap,
-    ) -> Result<Http2Answer, h2::Error> {
+    ) -> Result<Http2Response, h2::Error> {
         let ends = body.is_empty() && trailers.is_empty();
         let (response, mut stream) = self.begin(head, ends).await;
         if !ends {
@@ -75,24 +75,24 @@ impl Http2 {
                 stream.send_trailers(trailers)?;
             }
         }
-        whole(soon("a response", response).await?).await
+        whole(in_time("a response", response).await?).await
     }
 
     /// A GET.
-    pub(crate) async fn get(&self, target: &str) -> Result<Http2Answer, h2::Error> {
-        self.ask(self.request("GET", target), b"", HeaderMap::new()).await
+    pub(crate) async fn get(&self, target: &str) -> Result<Http2Response, h2::Error> {
+        self.fetch(self.request("GET", target), b"", HeaderMap::new()).await
     }
 }
 
 /// Reads a response to its end.
-pub(crate) async fn whole(response: Response<RecvStream>) -> Result<Http2Answer, h2::Error> {
+pub(crate) async fn whole(response: Response<RecvStream>) -> Result<Http2Response, h2::Error> {
     let (parts, mut stream) = response.into_parts();
     let mut body = Vec::new();
-    while let Some(piece) = soon("content", stream.data()).await {
+    while let Some(piece) = in_time("content", stream.data()).await {
         let piece = piece?;
         body.extend_from_slice(&piece);
         stream.flow_control().release_capacity(piece.len())?;
     }
-    let trailers = soon("trailers", stream.trailers()).await?;
-    Ok(Http2Answer { status: parts.status.as_u16(), fields: parts.headers, body, trailers })
+    let trailers = in_time("trailers", stream.trailers()).await?;
+    Ok(Http2Response { status: parts.status.as_u16(), fields: parts.headers, body, trailers })
 }

@@ -43,6 +43,11 @@ impl Message {
         values.first().copied()
     }
 
+    /// The trailers, names in lower case.
+    pub(crate) fn lower_case_trailers(&self) -> Vec<(String, &str)> {
+        self.trailers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str())).collect()
+    }
+
     /// The body, as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -64,4 +69,16 @@ pub(crate) fn request(method: &str, target: &str, fields: &str, body: &str) -> S
 /// A GET without anything special.
 pub(crate) fn get(target: &str) -> String {
     request("GET", target, "", "")
+}
+
+/// A response of 200 whose body has a length; `fields` are whole lines, each with its end.
+pub(crate) fn ok(fields: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+/// The response of a token endpoint with this JSON.
+pub(crate) fn token_response(json: impl AsRef<[u8]>) -> Vec<u8> {
+    ok("Content-Type: application/json\r\n", json)
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -12,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-use super::{eventually, soon};
+use super::{eventually, in_time};
 
 /// How the program is to be started: nothing of our own environment reaches it.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +63,14 @@ impl Launch {
         self.variables.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_os_str())
     }
 
+    /// Moves the API to `base_url` and leaves the token endpoint where it was.
+    #[must_use]
+    pub(crate) fn api_at(self, base_url: impl AsRef<OsStr>) -> Self {
+        let former = self.value("CXONE_BASE_URL").unwrap();
+        let token_url = format!("{}/api/v2/oauth/token", former.display());
+        self.variable("CXONE_TOKEN_URL", token_url).variable("CXONE_BASE_URL", base_url)
+    }
+
     /// Starts the program.
     pub(crate) fn start(&self) -> Process {
         let mut child = Command::new(env!("CARGO_BIN_EXE_cxone-proxy"))
@@ -92,7 +101,7 @@ impl Launch {
         let mut process = self.start();
         let output = process.rest_of_output().await;
         let status = process.ended().await;
-        soon("the end of standard error", &mut process.reading).await.unwrap();
+        in_time("the end of standard error", &mut process.reading).await.unwrap();
         (status, output, process.log().join("\n"))
     }
 }
@@ -134,12 +143,23 @@ impl Process {
 
     /// The first event of that name, once it is there.
     pub(crate) async fn event(&self, name: &str) -> Value {
+        // A message may go on after a colon with what is special about this occurrence.
+        let is_named = |event: &Value| {
+            let message = event["message"].as_str().unwrap_or_default();
+            message.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
+        };
         eventually(&format!("the event {name:?}"), async || {
-            let found = self.events().into_iter().find(|event| event["message"] == name);
+            let found = self.events().into_iter().find(is_named);
             assert!(found.is_some() || !self.reading.is_finished(), "ended early: {:#?}", self.log());
             found
         })
         .await
+    }
+
+    /// The first warning that contains this text, if there is one. The log's own words may change.
+    pub(crate) fn warning_about(&self, text: &str) -> Option<Value> {
+        let is_about = |event: &Value| event["level"] == "WARN" && event.to_string().contains(text);
+        self.events().into_iter().find(is_about)
     }
 
     /// Where clients connect, as the log says.
@@ -164,9 +184,51 @@ impl Process {
 
     /// The largest resident size so far, in KiB.
     pub(crate) fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id().unwrap())).unwrap();
+        let status = self.proc_file("status").unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// How many threads it has.
+    pub(crate) fn threads(&self) -> usize {
+        self.tasks().len()
+    }
+
+    /// The processor time that all threads have used so far.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        // The first field: nanoseconds on a processor.
+        let spent = |task: &OsString| {
+            let text = self.proc_file(&format!("task/{}/schedstat", task.display()))?;
+            Some(text.split(' ').next().unwrap().parse::<u64>().unwrap())
+        };
+        Duration::from_nanos(self.tasks().iter().filter_map(spent).sum())
+    }
+
+    /// Waits until every thread sleeps, several times in a row: the program has taken in all that it was sent,
+    /// and moved all that can move. A thread that only waits for a processor does not count as asleep.
+    pub(crate) async fn idle(&self) {
+        const LOOKS: usize = 4;
+        let mut asleep = 0;
+        eventually("an idle program", async || {
+            let is_asleep = |task: &OsString| {
+                let stat = self.proc_file(&format!("task/{}/stat", task.display()));
+                stat.is_none_or(|stat| stat.rsplit_once(") ").unwrap().1.starts_with('S'))
+            };
+            let all = self.tasks().iter().all(is_asleep);
+            asleep = if all { asleep + 1 } else { 0 };
+            (asleep == LOOKS).then_some(())
+        })
+        .await;
+    }
+
+    fn tasks(&self) -> Vec<OsString> {
+        let path = format!("/proc/{}/task", self.id().unwrap());
+        std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    /// A file of `/proc`; `None` for a thread that has just ended.
+    fn proc_file(&self, name: &str) -> Option<String> {
+        std::fs::read_to_string(format!("/proc/{}/{name}", self.id().unwrap())).ok()
     }
 
     /// Sends the program a signal.
@@ -180,7 +242,7 @@ impl Process {
         let mut pipe = self.child.stdout.take().unwrap();
         let mut output = Vec::new();
         loop {
-            let count = soon("standard output", pipe.read_buf(&mut output)).await.unwrap();
+            let count = in_time("standard output", pipe.read_buf(&mut output)).await.unwrap();
             let text = String::from_utf8_lossy(&output);
             if text.contains(end) {
                 return text.into_owned();
@@ -193,13 +255,13 @@ impl Process {
     pub(crate) async fn rest_of_output(&mut self) -> String {
         let mut output = String::new();
         let mut pipe = self.child.stdout.take().unwrap();
-        soon("the end of standard output", pipe.read_to_string(&mut output)).await.unwrap();
+        in_time("the end of standard output", pipe.read_to_string(&mut output)).await.unwrap();
         output
     }
 
     /// Waits for the program's end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        soon("the program's end", self.child.wait()).await.unwrap()
+        in_time("the program's end", self.child.wait()).await.unwrap()
     }
 }
 

@@ -1,13 +1,15 @@
-//! An upstream that is played by hand: the test reads what arrives and writes what is answered.
+//! An upstream whose test reads what arrives and writes the response itself.
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 
-use cxone_proxy::simulator::Settings;
-use tokio::net::TcpListener;
+use socket2::{SockFilter, Socket};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
-use super::{Launch, Stage, Wire, soon};
+use super::{Launch, QUIET, RawConnection, Setup, in_time};
 
-/// Listens; nothing is answered by itself.
+/// Listens; it answers nothing by itself.
 pub(crate) struct Upstream {
     listener: TcpListener,
 }
@@ -27,17 +29,37 @@ impl Upstream {
     }
 
     /// The program's next connection.
-    pub(crate) async fn accept(&self) -> Wire {
-        Wire::over(soon("a connection from the program", self.listener.accept()).await.unwrap().0)
+    pub(crate) async fn accept(&self) -> RawConnection {
+        let (stream, _) = in_time("a connection from the program", self.listener.accept()).await.unwrap();
+        RawConnection::over(stream)
+    }
+
+    /// The program's next connection, and its socket. Waits without a deadline.
+    pub(crate) async fn accept_socket(&self) -> (RawConnection, Socket) {
+        let (stream, _) = self.listener.accept().await.unwrap();
+        let socket = socket_of(&stream);
+        (RawConnection::over(stream), socket)
+    }
+
+    /// True where the program makes no further connection.
+    pub(crate) async fn stays_unconnected(&self) -> bool {
+        timeout(QUIET, self.listener.accept()).await.is_err()
     }
 
     /// This as the API of a program that gets its tokens from a region.
-    pub(crate) async fn stage(&self, launch: impl FnOnce(Launch) -> Launch) -> Stage {
-        Stage::with(Settings::default(), |program| {
-            let region = program.value("CXONE_BASE_URL").unwrap();
-            let token_url = format!("{}/api/v2/oauth/token", region.display());
-            launch(program.variable("CXONE_BASE_URL", self.base_url()).variable("CXONE_TOKEN_URL", token_url))
-        })
-        .await
+    pub(crate) async fn setup(&self, launch: impl FnOnce(Launch) -> Launch) -> Setup {
+        Setup::launched(|program| launch(program.api_at(self.base_url()))).await
     }
+}
+
+/// Another handle of this stream's socket.
+pub(crate) fn socket_of(stream: &TcpStream) -> Socket {
+    stream.as_fd().try_clone_to_owned().unwrap().into()
+}
+
+/// From now on the kernel drops every packet that arrives for this socket, unseen and without an
+/// acknowledgement: to its peer it is a machine that has vanished.
+pub(crate) fn silence(socket: &Socket) {
+    const RETURN: u16 = 0x06;
+    socket.attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)]).unwrap();
 }

@@ -1,21 +1,27 @@
-//! Section 4: Tokens and retries.
+//! Section 4: tokens and retries.
 
 mod asking;
 mod connections;
+mod dying_young;
+mod encodings;
 mod failing;
+mod falling_back;
 mod rate_limited;
+mod refusing_paths;
 mod renewing;
 mod replaying;
+mod secret_files;
+mod silence;
 mod streams;
 mod unauthorized;
 mod unavailable;
 
 use std::time::Duration;
 
-use cxone_proxy::simulator::{Endpoint, Entry, Region};
+use cxone_simulator::{Endpoint, Entry, Region};
 use tokio::task::JoinSet;
 
-use crate::support::{Message, Stage, request};
+use crate::support::{Message, Setup, request};
 
 /// The attempts that arrived at the API, in order.
 fn attempts(region: &Region) -> Vec<Entry> {
@@ -35,12 +41,12 @@ fn pauses(region: &Region) -> Vec<Duration> {
 }
 
 /// So many requests at once, each on a connection of its own.
-async fn at_once(stage: &Stage, count: usize, target: &str) -> Vec<Message> {
+async fn at_once(setup: &Setup, count: usize, target: &str) -> Vec<Message> {
     let mut asking = JoinSet::new();
     for number in 0..count {
-        let mut client = stage.wire().await;
+        let mut client = setup.connect().await;
         let request = request("GET", target, &format!("X-Request-Id: {target} {number}\r\n"), "");
-        asking.spawn(async move { client.ask(request).await });
+        asking.spawn(async move { client.fetch(request).await });
     }
     asking.join_all().await
 }

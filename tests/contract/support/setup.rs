@@ -1,9 +1,10 @@
 //! A simulated region and the program in front of it.
 
-use cxone_proxy::simulator::{Region, Settings};
+use cxone_simulator::{Region, Settings};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Http2, Launch, Message, Process, Wire, eventually, get};
+use super::{Http2Client, Launch, Message, Metrics, Process, RawConnection, eventually, get};
 
 /// The credentials that a region knows by default.
 pub(crate) const CLIENT_ID: &str = "demo-client";
@@ -21,15 +22,15 @@ pub(crate) fn serve(base_url: &str) -> Launch {
         .variable("CXONE_CLIENT_SECRET", CLIENT_SECRET)
 }
 
-/// A region and a program. When it is dropped the region's referee must have had nothing to say.
-pub(crate) struct Stage {
+/// A region and a program. When it is dropped, the region's referee must have seen no broken rule.
+pub(crate) struct Setup {
     pub(crate) region: Region,
     pub(crate) proxy: Process,
     /// Holds the region's certificate.
     _files: TempDir,
 }
 
-impl Stage {
+impl Setup {
     /// Everything as it comes.
     pub(crate) async fn new() -> Self {
         Self::with(Settings::default(), |launch| launch).await
@@ -67,32 +68,58 @@ impl Stage {
     }
 
     /// A new connection to the proxy.
-    pub(crate) async fn wire(&self) -> Wire {
-        Wire::to(self.proxy.proxy_address()).await
+    pub(crate) async fn connect(&self) -> RawConnection {
+        RawConnection::to(self.proxy.proxy_address()).await
     }
 
     /// A new connection to the proxy that speaks HTTP/2.
-    pub(crate) async fn http2(&self) -> Http2 {
-        Http2::to(self.proxy.proxy_address()).await
+    pub(crate) async fn http2(&self) -> Http2Client {
+        Http2Client::to(self.proxy.proxy_address()).await
     }
 
     /// One request on a connection of its own.
-    pub(crate) async fn ask(&self, request: impl AsRef<[u8]>) -> Message {
-        self.wire().await.ask(request).await
+    pub(crate) async fn fetch(&self, request: impl AsRef<[u8]>) -> Message {
+        self.connect().await.fetch(request).await
     }
 
     /// A GET on a connection of its own.
     pub(crate) async fn get(&self, target: &str) -> Message {
-        self.ask(get(target)).await
+        self.fetch(get(target)).await
     }
 
     /// A GET of an admin page.
     pub(crate) async fn admin(&self, path: &str) -> Message {
-        Wire::to(self.proxy.admin_address()).await.ask(get(path)).await
+        RawConnection::to(self.proxy.admin_address()).await.fetch(get(path)).await
+    }
+
+    /// The page `/status`.
+    pub(crate) async fn status(&self) -> Value {
+        self.admin("/status").await.json()
+    }
+
+    /// The page `/metrics`.
+    pub(crate) async fn metrics(&self) -> Metrics {
+        Metrics::of(self.admin("/metrics").await.text())
+    }
+
+    /// Waits until the program has so many requests in flight.
+    pub(crate) async fn in_flight(&self, count: usize) {
+        eventually(&format!("{count} requests in flight"), async || {
+            (self.status().await["requests"]["in_flight"] == count).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the token is in this state.
+    pub(crate) async fn token_state(&self, state: &str) {
+        eventually(&format!("a token that is {state}"), async || {
+            (self.status().await["token"]["state"] == state).then_some(())
+        })
+        .await;
     }
 }
 
-impl Drop for Stage {
+impl Drop for Setup {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert_eq!(self.region.referee(), [], "the referee saw broken rules");

@@ -1,13 +1,13 @@
 //! `check` stage by stage: where it fails, what it says then, and what it never says.
 
-use cxone_proxy::simulator::{AccessKey, Action, Canned, Endpoint, Fault, Region, Script, Settings, Tls};
+use cxone_simulator::{AccessKey, Action, Canned, Endpoint, Fault, Region, Script, Settings, Tls};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::with_region;
-use crate::support::{CLIENT_SECRET, Launch, Tunnels};
+use crate::support::{CLIENT_SECRET, ForwardProxy, Launch};
 
-/// What `check --json` says, with its exit status; nothing secret stands in it, nor in the text or the log.
+/// The exit status and the report of `check --json`; no secret is in the report, the text or the log.
 async fn examined(launch: &Launch, secrets: &[&str]) -> (Option<i32>, Value) {
     let (status, json, log) = launch.clone().argument("--json").run().await;
     let (_, text, _) = launch.run().await;
@@ -56,7 +56,7 @@ async fn every_stage_says_what_it_found() {
     let (region, launch, _files) = over_tls(&["localhost", "127.0.0.1"]).await;
     let (status, report) = examined(&launch.flag("path", "/api/v2/users/me?k=pr1vate"), &["pr1vate"]).await;
     assert_eq!((status, &report["ready"]), (Some(0), &true.into()), "{report:#}");
-    let due = [
+    let expected = [
         "configuration ok",
         "name_resolution ok",
         "connection ok",
@@ -67,7 +67,7 @@ async fn every_stage_says_what_it_found() {
         "discovery skipped",
         "request ok",
     ];
-    assert_eq!(outcomes(&report), due);
+    assert_eq!(outcomes(&report), expected);
     let tls = &stage(&report, "tls")["facts"];
     assert!(tls["issuer"].as_str().unwrap().contains("Simulated region CA"), "{tls}");
     assert!(tls["subject"].as_str().unwrap().contains("Simulated region"), "{tls}");
@@ -96,11 +96,11 @@ async fn a_certificate_that_is_not_trusted_is_shown_with_its_issuer() {
     let (status, report) = examined(&launch, &[]).await;
     assert_eq!(status, Some(1));
     let detail = stage(&report, "tls")["detail"].as_str().unwrap();
-    assert!(detail.contains("not made out to 127.0.0.1"), "{detail}");
+    assert!(detail.contains("does not belong to 127.0.0.1"), "{detail}");
 }
 
 #[tokio::test]
-async fn names_and_ports_that_lead_nowhere_are_told_apart() {
+async fn unknown_names_and_closed_ports_are_distinguished() {
     let (region, launch) = with_region("check").await;
     let unknown = launch.clone().variable("CXONE_BASE_URL", "https://api.nowhere.invalid");
     let (status, report) = examined(&unknown, &[]).await;
@@ -127,15 +127,15 @@ async fn names_and_ports_that_lead_nowhere_are_told_apart() {
 async fn the_forward_proxy_on_the_way_is_named_without_its_password() {
     let (region, launch, _files) = over_tls(&["api.example"]).await;
     let launch = launch.variable("CXONE_BASE_URL", "https://api.example");
-    let tunnels = Tunnels::start(region.address(), None).await;
-    let through = launch.clone().variable("HTTPS_PROXY", tunnels.url("me:pr0xy-secret@"));
+    let forward_proxy = ForwardProxy::start(region.address(), None).await;
+    let through = launch.clone().variable("HTTPS_PROXY", forward_proxy.url("me:pr0xy-secret@"));
     let secrets = ["pr0xy-secret", "bWU6cHIweHktc2VjcmV0"];
     let (status, report) = examined(&through, &secrets).await;
     assert_eq!(status, Some(0), "{report:#}");
     let facts = &stage(&report, "connection")["facts"];
-    assert!(tunnels.url("").ends_with(facts["forward_proxy"].as_str().unwrap()), "{facts}");
+    assert!(forward_proxy.url("").ends_with(facts["forward_proxy"].as_str().unwrap()), "{facts}");
 
-    let refusing = Tunnels::start(region.address(), Some("HTTP/1.1 407 No\r\n\r\n")).await;
+    let refusing = ForwardProxy::start(region.address(), Some("HTTP/1.1 407 No\r\n\r\n")).await;
     let (status, report) =
         examined(&launch.variable("HTTPS_PROXY", refusing.url("me:pr0xy-secret@")), &secrets).await;
     assert_eq!(status, Some(1));
@@ -144,7 +144,7 @@ async fn the_forward_proxy_on_the_way_is_named_without_its_password() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_wrong_is_told_and_prevents_nothing() {
+async fn a_wrong_clock_is_reported_and_prevents_nothing() {
     let (region, launch) = with_region("check").await;
     let text = "HTTP/1.1 404 Not Found\r\nDate: Tue, 15 Nov 1994 08:12:31 GMT\r\nContent-Length: 0\r\n\r\n"
         .to_owned();
@@ -158,13 +158,13 @@ async fn a_clock_that_is_wrong_is_told_and_prevents_nothing() {
 
 #[tokio::test]
 async fn refusals_are_explained() {
-    for (error, description, due) in [
-        ("invalid_client", "", "does not know this client"),
-        ("unauthorized_client", "", "not allowed to log in this way"),
-        ("unsupported_grant_type", "", "does not log anybody in"),
-        ("invalid_grant", "", "expired or deactivated"),
-        ("invalid_scope", "", "was not granted them"),
-        ("invalid_client", "client is disabled", "no longer"),
+    for (error, description, expected) in [
+        ("invalid_client", "", "Check CXONE_CLIENT_ID and CXONE_CLIENT_SECRET"),
+        ("unauthorized_client", "", "Allow the client credentials grant"),
+        ("unsupported_grant_type", "", "Allow the client credentials grant"),
+        ("invalid_grant", "", "this client is still active"),
+        ("invalid_scope", "", "Request in CXONE_SCOPES only scopes"),
+        ("invalid_client", "client is disabled", "Activate client app in CXone"),
     ] {
         let (region, launch) = with_region("check").await;
         let body = serde_json::json!({ "error": error, "error_description": format!("{description} {CLIENT_SECRET}") });
@@ -173,7 +173,8 @@ async fn refusals_are_explained() {
         let (status, report) = examined(&launch, &[]).await;
         assert_eq!(status, Some(1), "{report:#}");
         let detail = stage(&report, "log_in")["detail"].as_str().unwrap();
-        assert!(detail.contains(error) && detail.contains(due), "{detail}");
+        assert!(detail.contains(error) && detail.contains("refused client app"), "{detail}");
+        assert!(hint(&report, "log_in").contains(expected), "{report:#}");
         assert_eq!(stage(&report, "token")["outcome"], "skipped");
     }
 }
