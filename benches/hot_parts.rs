@@ -1,4 +1,4 @@
-//! How long the pure parts of an exchange take. `cargo bench --bench hot_parts`.
+//! How long the pure parts of a request take. `cargo bench --bench hot_parts`.
 
 mod loopback;
 mod parts;

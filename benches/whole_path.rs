@@ -15,8 +15,8 @@ use std::time::Duration;
 use std::{fs, io, thread};
 
 use criterion::{Criterion, Throughput};
-use cxone_proxy::app;
 use cxone_proxy::config::Config;
+use cxone_proxy::run;
 use cxone_proxy::server::Bound;
 use tokio::time::Instant;
 
@@ -66,14 +66,14 @@ fn start_proxy(base_url: &str, ca_file: Option<&Path>) -> Result<SocketAddr, Box
             let _ = tell.send(Err(error.to_string()));
         }
     })?;
-    let Bound::Tcp(address) = told.recv()?? else { return Err("a port was asked for".into()) };
-    Ok(address)
+    let bound = told.recv()??;
+    bound.addresses().first().copied().ok_or_else(|| "a port was asked for".into())
 }
 
 fn serve(config: &Config, tell: &mpsc::Sender<Result<Bound, String>>) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut running = app::start(config)?;
+        let mut running = run::start(config, None)?;
         let _ = tell.send(Ok(running.proxy.clone()));
         running.failed().await;
         Ok(())

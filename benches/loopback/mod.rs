@@ -12,4 +12,3 @@ pub(crate) mod client;
 pub(crate) mod http1;
 pub(crate) mod proxied;
 pub(crate) mod tls;
-pub(crate) mod tokens;

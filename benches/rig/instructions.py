@@ -64,7 +64,7 @@ def parse():
     parser.add_argument("--save", action="store_true", help="make what is counted the baseline, instead of comparing")
     parser.add_argument("--only", choices=["parts", "exchanges"])
     parser.add_argument("--ours", type=Path, help="a built cxone-proxy instead of this tree's")
-    parser.add_argument("--profile", default="release", help="cargo profile of the proxy")
+    parser.add_argument("--profile", default="dist", help="cargo profile of the proxy")
     parser.add_argument("--bench-profile", default="bench", help="cargo profile of the parts")
     return parser.parse_args()
 
