@@ -1,5 +1,6 @@
 //! An upstream over TLS and HTTP/2 whose test answers each request itself.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -105,7 +106,7 @@ impl Http2Upstream {
         let mut task = JoinSet::new();
         task.spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = upstream.listener.accept().await {
+            while let Ok(stream) = upstream.accept_tcp().await {
                 let Ok(stream) = upstream.acceptor.accept(stream).await else { continue };
                 let (arriving, mut arrived) = mpsc::channel(1000);
                 connections.spawn(drive(stream, upstream.streams, arriving, Arc::default()));
@@ -129,7 +130,7 @@ impl Http2Upstream {
         let mut task = JoinSet::new();
         task.spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = upstream.listener.accept().await {
+            while let Ok(stream) = upstream.accept_tcp().await {
                 let Ok(stream) = upstream.acceptor.accept(stream).await else { continue };
                 let raw = RawConnection::over(stream);
                 let connection = FrameConnection::server(raw, &[(SETTING_STREAMS, upstream.streams)]).await;
@@ -146,7 +147,7 @@ impl Http2Upstream {
 
     /// The program's next connection, and its socket. Waits without a deadline.
     pub(crate) async fn accept_socket(&self) -> (Http2Connection, Socket) {
-        let (stream, _) = self.listener.accept().await.unwrap();
+        let stream = self.accept_tcp().await.unwrap();
         let socket = socket_of(&stream);
         let stream = in_time("TLS", self.acceptor.accept(stream)).await.unwrap();
         (self.driven(stream), socket)
@@ -159,8 +160,16 @@ impl Http2Upstream {
     }
 
     async fn accept_tls(&self) -> TlsStream<TcpStream> {
-        let (stream, _) = in_time("a connection from the program", self.listener.accept()).await.unwrap();
+        let stream = in_time("a connection from the program", self.accept_tcp()).await.unwrap();
         in_time("TLS", self.acceptor.accept(stream)).await.unwrap()
+    }
+
+    async fn accept_tcp(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.listener.accept().await?;
+        // Else a frame that follows a response, such as GOAWAY, may wait for an acknowledgement, and with it for
+        // the program's next request (Nagle's algorithm).
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 }
 
