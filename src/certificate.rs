@@ -251,4 +251,4 @@ fn not_yet_valid(from: Option<Timestamp>) -> impl fmt::Display {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -81,7 +81,7 @@ impl Now {
         self.steady >= moment.steady || self.wall >= moment.wall
     }
 
-    /// How long until `moment`, by whichever clock gets there first; zero where it has passed.
+    /// How long until `moment`, by the clock that gets there first; zero where it has passed.
     pub fn until(self, moment: Self) -> Duration {
         let by_wall = moment.wall.duration_since(self.wall).unwrap_or_default();
         moment.steady.saturating_duration_since(self.steady).min(by_wall)

@@ -5,6 +5,8 @@
 
 mod fields;
 mod io_cause;
+#[cfg(test)]
+pub(crate) mod recorder;
 mod repeats;
 
 use std::io::{self, IsTerminal};
@@ -135,31 +137,14 @@ pub fn causes(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::log::recorder::Recorder;
 
     fn lines(filter: &str, format: Format, colour: bool, log: impl FnOnce()) -> String {
-        let written = Lines::default();
-        let writer = written.clone();
-        let subscriber = subscriber(filter, format, colour, move || writer.clone()).unwrap();
+        let recorder = Recorder::default();
+        let subscriber = subscriber(filter, format, colour, recorder.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, log);
-        let bytes = written.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        recorder.take()
     }
 
     fn listening() {

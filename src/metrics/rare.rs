@@ -59,7 +59,7 @@ impl Rare {
             waits: register(registry, CounterVec::new(waits, &["profile", WaitReason::NAME])),
             rate_limited: counters(
                 "cxone_proxy_rate_limited_responses_total",
-                "Responses by which the API asked for fewer requests (429, or 503 with Retry-After), passed on or not.",
+                "Responses in which the API asked for fewer requests (429, or 503 with Retry-After), passed on or not.",
                 &["profile"],
             ),
             abandoned: counters(

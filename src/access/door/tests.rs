@@ -1,34 +1,13 @@
 //! What the guard counts and logs.
 
-use std::io;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::Request;
 use tokio::time::advance;
 
 use super::*;
+use crate::log::recorder::Recorder;
 use crate::metrics::Metrics;
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    fn taken(&self) -> Vec<serde_json::Value> {
-        let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
 
 fn from(host: &str, origin: Option<&str>) -> Parts {
     let request = Request::get("/api/v2/users?token=s3cret").header("host", host);
@@ -38,10 +17,8 @@ fn from(host: &str, origin: Option<&str>) -> Parts {
 
 #[tokio::test(start_paused = true)]
 async fn a_storm_of_refusals_is_counted_and_said_once_a_minute_for_each_reason() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let log =
-        tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+    let lines = Recorder::default();
+    let log = tracing_subscriber::fmt().json().flatten_event(true).with_writer(lines.clone()).finish();
     let _log = tracing::subscriber::set_default(log);
     let metrics = Metrics::new("1.2.3", UNIX_EPOCH);
     let guard = Guard::new(Settings::default(), &metrics, Clock::System);
@@ -51,7 +28,7 @@ async fn a_storm_of_refusals_is_counted_and_said_once_a_minute_for_each_reason()
         refuse("evil.example", None);
     }
     refuse("localhost", Some("https://page.example"));
-    let said = lines.taken();
+    let said = lines.take_json();
     assert_eq!(said.len(), 2, "{said:?}");
     assert_eq!(said[0]["reason"], "wrong_host");
     assert_eq!(said[0]["host"], "evil.example");
@@ -64,7 +41,7 @@ async fn a_storm_of_refusals_is_counted_and_said_once_a_minute_for_each_reason()
 
     advance(Duration::from_mins(1)).await;
     refuse("evil.example", None);
-    let said = lines.taken();
+    let said = lines.take_json();
     assert_eq!(said.len(), 1, "{said:?}");
     assert_eq!(said[0]["requests_since_the_last_such_line"], 1000);
     let counted = metrics.exposition();

@@ -53,30 +53,12 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use proptest::prelude::*;
-    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
     use super::*;
+    use crate::certificate::tests::chain;
 
     fn at(day: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(day * DAY)
-    }
-
-    /// A leaf for 2020 to 2029 (it ends on day 21915), and its authority.
-    fn chain() -> Vec<CertificateDer<'static>> {
-        let key = KeyPair::generate().unwrap();
-        let mut authority = CertificateParams::default();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        authority.distinguished_name = rcgen::DistinguishedName::new();
-        authority.distinguished_name.push(DnType::CommonName, "Company\nCA");
-        let root = authority.self_signed(&key).unwrap().der().clone();
-        let issuer = Issuer::new(authority, key);
-        let mut leaf = CertificateParams::new(["api.example".to_owned()]).unwrap();
-        leaf.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        leaf.not_after = rcgen::date_time_ymd(2030, 1, 1);
-        leaf.distinguished_name = rcgen::DistinguishedName::new();
-        leaf.distinguished_name.push(DnType::CommonName, "api.example");
-        let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().der().clone();
-        vec![leaf, root]
     }
 
     #[test]

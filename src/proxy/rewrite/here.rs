@@ -75,7 +75,7 @@ fn mapping_to_itself(base: &BaseUrl) -> Mapping<'_> {
 }
 
 impl<'a> Arrived<'a> {
-    /// The authority that the client used, or one by which it would find us.
+    /// The authority that the client used, or another one that leads it to us.
     fn own(&self) -> Cow<'a, str> {
         match (self.plain_authority(), self.listeners.get(self.listener)) {
             (Some(named), _) => Cow::Borrowed(named),
@@ -85,7 +85,7 @@ impl<'a> Arrived<'a> {
         }
     }
 
-    /// An authority by which a request is `profile`'s, as far as host and port decide that.
+    /// An authority that makes a request `profile`'s, as far as host and port decide that.
     fn authority_of(&self, profile: &Profile, profiles: &[Profile]) -> Option<Cow<'a, str>> {
         let listener = profile.listener.unwrap_or(0);
         // A host that is another profile's would lead there.

@@ -1,4 +1,4 @@
-//! Names and addresses by which callers may address the proxy.
+//! Names and addresses that callers may use for the proxy.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 

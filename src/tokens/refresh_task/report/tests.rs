@@ -1,51 +1,26 @@
 //! The lines that a person reads.
 
-use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
-
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 use crate::clock::Clock;
+use crate::log::recorder::Recorder;
 use crate::secret::Secret;
 use crate::tokens::Claims;
 use crate::tokens::token::Validity;
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 /// What is logged meanwhile at `info` and above: level, message and fields.
 fn logged(events: impl FnOnce()) -> Vec<String> {
-    let lines = Lines::default();
+    let recorder = Recorder::default();
     let subscriber = tracing_subscriber::fmt()
-        .with_writer(lines.clone())
+        .with_writer(recorder.clone())
         .with_ansi(false)
         .without_time()
         .with_target(false)
         .finish();
     tracing::subscriber::with_default(subscriber, events);
-    let bytes = lines.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap().lines().map(|line| line.trim().to_owned()).collect()
+    recorder.take().lines().map(|line| line.trim().to_owned()).collect()
 }
 
 fn start() -> Now {

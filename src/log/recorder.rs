@@ -1,0 +1,41 @@
+//! What is logged, kept for a test.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// A place to write the log to. All clones write to the same one.
+#[derive(Clone, Default)]
+pub(crate) struct Recorder(Arc<Mutex<Vec<u8>>>);
+
+impl Recorder {
+    /// What was written since the last time.
+    pub(crate) fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+
+    /// The same, where each line is a JSON object.
+    pub(crate) fn take_json(&self) -> Vec<serde_json::Value> {
+        self.take().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl io::Write for Recorder {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Recorder {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
