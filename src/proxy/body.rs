@@ -7,9 +7,20 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
+use super::budget::Reserved;
 use super::in_flight::InFlight;
 use super::request::remove_forbidden_trailers;
 use crate::upstream::{ResponseBody, SendError};
+
+/// What is handed on at once of what was kept.
+const PIECE: usize = 32 * 1024;
+
+/// The beginning of a body that was kept in memory, and its part of the budget.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    pub(super) bytes: Bytes,
+    pub(super) room: Reserved,
+}
 
 /// A response's body: the upstream's, streamed, or one that is there already.
 ///
@@ -19,6 +30,8 @@ use crate::upstream::{ResponseBody, SendError};
 pub struct Body {
     /// What comes first.
     ahead: Bytes,
+    /// What `ahead` takes of the budget, where it counts.
+    room: Option<Reserved>,
     upstream: Option<ResponseBody>,
     /// What comes last, where no upstream does.
     trailers: Option<HeaderMap>,
@@ -40,18 +53,30 @@ impl Body {
     }
 
     /// The upstream's body behind what was read of it before.
-    pub(super) fn continued(ahead: Bytes, upstream: ResponseBody) -> Self {
-        Self { ahead, upstream: Some(upstream), ..Self::default() }
+    pub(super) fn continued(ahead: Ahead, upstream: ResponseBody) -> Self {
+        let Ahead { bytes, room } = ahead;
+        Self { ahead: bytes, room: Some(room), upstream: Some(upstream), ..Self::default() }
     }
 
     /// A body that is there as a whole, with its trailers. The client learns its length only where the
     /// upstream said it.
-    pub(super) fn whole(bytes: Bytes, mut trailers: Option<HeaderMap>, has_length: bool) -> Self {
+    pub(super) fn whole(ahead: Ahead, mut trailers: Option<HeaderMap>, has_length: bool) -> Self {
         if let Some(trailers) = &mut trailers {
             remove_forbidden_trailers(trailers);
         }
         let trailers = trailers.filter(|trailers| !trailers.is_empty());
-        Self { ahead: bytes, trailers, hides_length: !has_length, ..Self::default() }
+        let Ahead { bytes, room } = ahead;
+        Self { ahead: bytes, room: Some(room), trailers, hides_length: !has_length, ..Self::default() }
+    }
+
+    /// What comes next of what is there already. Kept bytes are copied in pieces: a slice would keep all of them in
+    /// memory until the client has taken the last one, without a part of the budget.
+    fn next_ahead(&mut self) -> Bytes {
+        if self.room.is_some() && self.ahead.len() > PIECE {
+            return Bytes::copy_from_slice(&self.ahead.split_to(PIECE));
+        }
+        let last = std::mem::take(&mut self.ahead);
+        if self.room.take().is_some() { Bytes::copy_from_slice(&last) } else { last }
     }
 
     /// Counts the request as in flight until this body has ended.
@@ -70,7 +95,7 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
         if !self.ahead.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ahead)))));
+            return Poll::Ready(Some(Ok(Frame::data(self.next_ahead()))));
         }
         let Some(upstream) = &mut self.upstream else {
             return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));

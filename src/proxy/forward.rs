@@ -21,8 +21,7 @@ use super::body::Body;
 use super::discard::discard;
 use super::in_flight::InFlight;
 use super::json_body;
-use super::replay::BoxError;
-use super::replay::Replay;
+use super::replay::{BoxError, ClientFailure, Replay};
 use super::request::{Additions, Template, asks_for_websocket};
 use super::response::{Sent, add_received_status};
 use super::retry::{self, AfterError, AfterResponse, Facts, Failed, Spent};
@@ -56,19 +55,25 @@ impl Shared {
         B::Error: Into<BoxError>,
     {
         let Some(first) = self.profiles.first() else {
-            return self.problem(problems::no_profile(&self.profiles), request.method(), None);
+            let problem = problems::no_profile(&self.profiles);
+            self.problems.add(problem.kind());
+            return self.problem(problem, request.method(), None);
         };
         let mut in_flight = InFlight::begin(first, request.method(), self.clock.now());
         let method = request.method().clone();
         let origin = self.allowed_origin(&request);
         let response = self.forward(arrival, request, &mut in_flight).await;
-        let response = response.unwrap_or_else(|problem| self.problem(problem, &method, origin.as_ref()));
+        let response = response.unwrap_or_else(|problem| {
+            if !in_flight.has_client_left() {
+                self.problems.add(problem.kind());
+            }
+            self.problem(problem, &method, origin.as_ref())
+        });
         in_flight.responded(response.status());
         response.map(|body: Body| body.counted(in_flight))
     }
 
     fn problem(&self, problem: Problem, method: &Method, origin: Option<&HeaderValue>) -> Response<Body> {
-        self.problems.add(problem.kind());
         let mut response = problem.into_response(method, self.clock.now().wall);
         if let Some(origin) = origin {
             cors::allow_origin(response.headers_mut(), origin);
@@ -132,7 +137,7 @@ impl Shared {
                         return self.relay(response, &went, &mut attempts, in_flight).await;
                     }
                 }
-                Err(error) => self.after_error(&went, &mut attempts, &error, began)?,
+                Err(error) => self.after_error(&went, &mut attempts, &error, began, in_flight)?,
             }
             began = Instant::now();
         }
@@ -150,9 +155,12 @@ impl Shared {
             profile.tokens.accepted(attempts.token.generation(), attempts.key());
             return Ok(Some(response));
         }
+        let wait = self.retry_after(&response);
+        if status == StatusCode::TOO_MANY_REQUESTS || wait.is_some() {
+            profile.metrics.rate_limited();
+        }
         attempts.note(profile, &response);
         let (spent, facts) = (attempts.spent, attempts.facts());
-        let wait = self.retry_after(&response);
         let decision =
             retry::after_response(status, wait, spent, facts, self.settings.limits, fastrand::f64());
         match decision {
@@ -198,8 +206,12 @@ impl Shared {
         attempts: &mut Attempts,
         error: &SendError,
         began: Instant,
+        in_flight: &mut InFlight,
     ) -> Result<(), Problem> {
         if let Some(failure) = attempts.replay.client_failure() {
+            if failure == ClientFailure::Gone {
+                in_flight.client_left();
+            }
             return Err(problems::client_failure(&failure));
         }
         let profile = self.profile(sent.profile)?;
@@ -236,7 +248,14 @@ impl Shared {
             return Ok(tunnel::start(self, response, client_upgrade, sent, in_flight.another()));
         }
         if profile.rewrites_json_links && json_body::may_hold_links(&response) {
-            return Box::pin(json_body::relay(response, sent)).await;
+            let held = Box::pin(json_body::relay(response, sent)).await;
+            return held.map_err(|error| {
+                let (template, elapsed) = (&attempts.template, in_flight.began().steady.elapsed());
+                problems::send_error(
+                    &error,
+                    &problems::Request { profile, template, base: sent.base, elapsed },
+                )
+            });
         }
         let mut response = response;
         sent.make_local(&mut response);
@@ -274,9 +293,6 @@ impl Attempts {
             StatusCode::UNAUTHORIZED => {}
             status => {
                 profile.tokens.accepted(generation, self.key());
-                if status == StatusCode::TOO_MANY_REQUESTS {
-                    profile.metrics.rate_limited();
-                }
                 if status == StatusCode::FORBIDDEN {
                     problems::explain_forbidden(response.headers(), profile, &self.token);
                 }

@@ -16,6 +16,8 @@ pub(super) struct InFlight {
     metrics: ProfileMetrics,
     counted: metrics::InFlight,
     responded: bool,
+    /// The client has left, so no response reaches it.
+    left: bool,
 }
 
 impl InFlight {
@@ -24,7 +26,7 @@ impl InFlight {
     pub(super) fn begin(profile: &Profile, method: &Method, began: Now) -> Self {
         let metrics = profile.metrics.clone();
         let counted = metrics.enter();
-        Self { began, method: method.clone(), metrics, counted, responded: false }
+        Self { began, method: method.clone(), metrics, counted, responded: false, left: false }
     }
 
     /// When the request's head was there, by one reading of the clocks that serves the token as well.
@@ -50,10 +52,21 @@ impl InFlight {
         self.metrics.enter()
     }
 
-    /// Counts the response.
+    /// Counts the response, where the client is there to get it.
     pub(super) fn responded(&mut self, status: StatusCode) {
-        self.responded = true;
-        self.metrics.response(&self.method, status);
+        if !self.left {
+            self.responded = true;
+            self.metrics.response(&self.method, status);
+        }
+    }
+
+    /// The client has left in the middle of its request: whatever the response is, the request was abandoned.
+    pub(super) fn client_left(&mut self) {
+        self.left = true;
+    }
+
+    pub(super) fn has_client_left(&self) -> bool {
+        self.left
     }
 
     /// Says that the upstream ended its response in the middle.

@@ -7,13 +7,11 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
-use super::body::Body;
-use super::problems;
+use super::body::{Ahead, Body};
 use super::request::{members, remove_field};
 use super::response::{Sent, note_changed_body};
 use super::rewrite::{json_links, location};
-use crate::access::Problem;
-use crate::upstream::ResponseBody;
+use crate::upstream::{ResponseBody, SendError};
 
 /// A longer body passes as it is: nobody's page of results is longer.
 const LIMIT: usize = 1024 * 1024;
@@ -44,7 +42,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 pub(super) async fn relay(
     mut response: Response<ResponseBody>,
     sent: &Sent<'_>,
-) -> Result<Response<Body>, Problem> {
+) -> Result<Response<Body>, SendError> {
     if response.body().is_end_stream() {
         sent.make_local(&mut response);
         // With a body the length might be another one (a response to HEAD, a 304).
@@ -64,11 +62,17 @@ pub(super) async fn relay(
     } else {
         None
     };
+    // The client may take its time over what is kept for it. Where the new text finds no room, the old one passes.
+    let rewritten = rewritten.filter(|text| room.grow_to(text.len()));
+    if rewritten.is_none() {
+        room.grow_to(bytes.len());
+    }
     sent.make_local(&mut response);
     if rewritten.is_some() {
         note_changed_body(response.headers_mut());
     }
-    let ahead = rewritten.map_or(bytes, Bytes::from);
+    let bytes = rewritten.map_or(bytes, Bytes::from);
+    let ahead = Ahead { bytes, room };
     Ok(response.map(|rest| match (whole, trailers) {
         (false, _) => Body::continued(ahead, rest),
         (true, trailers) => Body::whole(ahead, trailers, length.is_some()),
@@ -83,7 +87,7 @@ struct Held {
     trailers: Option<HeaderMap>,
 }
 
-async fn hold(body: &mut ResponseBody) -> Result<Held, Problem> {
+async fn hold(body: &mut ResponseBody) -> Result<Held, SendError> {
     let mut pieces = Vec::new();
     let mut length = 0;
     let mut trailers = None;
@@ -93,7 +97,7 @@ async fn hold(body: &mut ResponseBody) -> Result<Held, Problem> {
         }
         match body.frame().await {
             None => break true,
-            Some(Err(error)) => return Err(problems::broken_while_held(&error)),
+            Some(Err(error)) => return Err(error),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => {
                     length += data.len();

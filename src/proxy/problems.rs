@@ -1,17 +1,18 @@
 //! Failures of the layers below as problems for the client, and as one line each in the log.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
+use tokio::time::Instant;
 
 use super::replay::ClientFailure;
 use super::request::Template;
 use super::route::Profile;
 use crate::access::{Problem, ProblemKind};
-use crate::log;
-use crate::text::printable_bytes;
-use crate::tokens::{AccessToken, Unavailable};
+use crate::log::{self, Due};
+use crate::tokens::{AccessToken, Unavailable, redact};
 use crate::upstream::{BaseUrl, Delivered, ErrorKind, SendError};
 
 /// What identifies a failed request in the log.
@@ -67,13 +68,6 @@ pub(crate) fn problem_kind(error: ErrorKind) -> ProblemKind {
     }
 }
 
-/// The upstream ended a response that was being held back.
-pub(super) fn broken_while_held(error: &SendError) -> Problem {
-    Problem::new(ProblemKind::UpstreamClosed)
-        .detail(format!("{}.", sentence(&log::causes(error))))
-        .maybe_carried_out()
-}
-
 /// The client failed in the middle of its body. One that has gone gets no response.
 pub(super) fn client_failure(failure: &ClientFailure) -> Problem {
     Problem::new(ProblemKind::Malformed).detail(format!("{}.", sentence(&failure.to_string())))
@@ -83,7 +77,7 @@ pub(super) fn client_failure(failure: &ClientFailure) -> Problem {
 pub(super) fn no_profile(profiles: &[Profile]) -> Problem {
     let selectors: Vec<String> =
         profiles.iter().map(|profile| format!("{} ({})", profile.describe(), profile.name)).collect();
-    Problem::new(ProblemKind::WrongHost)
+    Problem::new(ProblemKind::NoProfile)
         .detail("This request's host and path select no profile.")
         .hint(format!("Profiles are selected by: {}.", selectors.join("; ")))
 }
@@ -116,10 +110,19 @@ pub(super) fn explain_forbidden(headers: &HeaderMap, profile: &Profile, token: &
     let names_scope =
         description.is_some_and(|text| contains(text, b"scope") || contains(text, b"permission"));
     if insufficient || names_scope {
+        let mut repeats = profile.forbidden.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = match repeats.met((), Instant::now()) {
+            None => return,
+            Some(Due::First) => None,
+            Some(Due::Again { more, .. }) => Some(more),
+        };
+        drop(repeats);
+        let shown = |text: &[u8]| redact(&String::from_utf8_lossy(text), &[token.text()]);
         tracing::warn!(
             profile = %profile.name,
-            scopes = token.scopes().join(" "),
-            description = description.map(printable_bytes),
+            scopes = token.scopes().iter().map(|scope| shown(scope.as_bytes())).collect::<Vec<_>>().join(" "),
+            description = description.map(shown),
+            responses_since_the_last_such_line = more,
             "forbidden: the token lacks a scope that the API asks for. Grant it to the client in CXone, and list it in CXONE_SCOPES where that is set"
         );
     }

@@ -316,8 +316,8 @@ impl Body for ReplayBody {
 }
 
 impl ClientFailure {
-    /// What an error of the client's body means. The server's body says "malformed" by the kind of an
-    /// I/O error in the chain of causes; anything else is a connection that ended.
+    /// What an error of the client's body means: an I/O error in the chain of causes says "malformed" by its kind, as
+    /// our own server's does. Anything else is a connection that ended.
     fn of(error: &(dyn Error + 'static)) -> Self {
         let mut cause = Some(error);
         while let Some(error) = cause {

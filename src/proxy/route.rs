@@ -8,6 +8,7 @@ use super::replay::ReplayBody;
 use super::rewrite::{location::names_origin, strip_path_prefix};
 use crate::access::Admitted;
 use crate::access::target::split_authority;
+use crate::log::Repeats;
 use crate::metrics::ProfileMetrics;
 use crate::tokens::TokenSource;
 use crate::upstream::tls::TlsError;
@@ -42,6 +43,8 @@ pub struct Profile {
     pub rewrites_json_links: bool,
     /// Where it is counted.
     pub metrics: ProfileMetrics,
+    /// Responses that say that the token lacks a scope, so that they do not fill the log.
+    pub forbidden: Mutex<Repeats<()>>,
 }
 
 /// The way to one upstream, for one core.

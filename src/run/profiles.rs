@@ -1,6 +1,6 @@
 //! Profiles before there is one of each for every core: tokens kept fresh, APIs discovered.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -156,6 +156,7 @@ impl Prepared {
             },
             rewrites_json_links: self.rewrites_json_links,
             metrics: self.metrics.for_core(),
+            forbidden: Mutex::default(),
         })
     }
 }

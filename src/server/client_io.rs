@@ -24,6 +24,11 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// hyper takes so much for a head in any case (`INIT_BUFFER_SIZE`).
 const FIRST_BUFFER: usize = 8 * 1024;
 
+/// The most that hyper is given at once. hyper doubles its buffer when a read fills it; a cache line less than 16 KiB
+/// stops that at 16 KiB, while its limit must be as large as the largest head. Each upload has some of these buffers
+/// at a time, so they decide what many uploads take together.
+const READ_LIMIT: usize = 16 * 1024 - 64;
+
 /// A client connection's byte stream. Counts the connection as open for as long as it exists, in
 /// whosever hands: a tunnel is a connection too.
 #[derive(Debug)]
@@ -59,7 +64,6 @@ impl ClientIo {
         }
     }
 
-    /// The socket itself.
     /// The socket itself, for the time when hyper is done with it.
     pub(super) fn stream_mut(&mut self) -> &mut Stream {
         &mut self.stream
@@ -91,6 +95,7 @@ impl ClientIo {
 
     /// Forgets what was put back, and what has been read of a preface.
     pub(super) fn forget(&mut self) {
+        self.reset_head();
         self.replay = Bytes::new();
         self.preface = Vec::new();
     }
@@ -204,7 +209,15 @@ impl ClientIo {
 
     fn poll_raw(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, into));
+        let read = if into.remaining() <= READ_LIMIT {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, into))
+        } else {
+            let mut part = ReadBuf::new(into.initialize_unfilled_to(READ_LIMIT));
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part));
+            let count = part.filled().len();
+            into.advance(count);
+            read
+        };
         if read.is_ok() && into.filled().len() > before {
             self.signals.waiting.arrived();
         } else {
@@ -257,6 +270,12 @@ impl ClientIo {
 
 impl Drop for ClientIo {
     fn drop(&mut self) {
+        // Cut off in the middle: the end of the connection must not look like the end of the response.
+        if self.signals.is_close_delimited()
+            && matches!(self.signals.phase(), Phase::Serving | Phase::Flushing)
+        {
+            self.stream.reset_on_close();
+        }
         self.signals.set_closed();
     }
 }

@@ -2,6 +2,9 @@
 //! client sees what was sent to it.
 
 use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -70,12 +73,17 @@ pub(super) async fn linger(mut io: ClientIo) {
 }
 
 /// Keeps a connection open whose end the client would take for the end of a whole response. Returns
-/// when the client leaves, or after `patience`.
-pub(super) async fn hold(mut io: ClientIo, patience: Duration) {
+/// when the client leaves, after `patience`, or when the program ends.
+pub(super) async fn hold(mut io: ClientIo, signals: &Signals, patience: Duration) {
     let stream = io.stream_mut();
     let leave = async {
         let mut buffer = [0; 64];
         while !matches!(stream.read(&mut buffer).await, Ok(0) | Err(_)) {}
     };
-    let _ = timeout(patience, leave).await;
+    let mut leave = pin!(timeout(patience, leave));
+    poll_fn(|cx| {
+        // The drain wakes the connection's task, which is this one.
+        if signals.is_draining() { Poll::Ready(()) } else { leave.as_mut().poll(cx).map(drop) }
+    })
+    .await;
 }

@@ -94,7 +94,8 @@ pub(super) async fn serve<S, B>(
             After::Close => return,
             After::Linger(io) => return Box::pin(closing::linger(io)).await,
             After::Hold(io) => {
-                return Box::pin(closing::hold(io, connection.setup.limits.idle_timeout)).await;
+                let patience = connection.setup.limits.idle_timeout;
+                return Box::pin(closing::hold(io, &connection.signals, patience)).await;
             }
             After::Refuse(io, problem) => {
                 let response = connection.setup.problem(problem);

@@ -22,8 +22,19 @@ pub enum ClientError {
     #[error("the client went away")]
     Gone,
     /// What it sent is no body (RFC 9112 section 7.1): respond 400.
-    #[error("the client sent a malformed body")]
+    #[error("its framing is broken")]
     Malformed,
+}
+
+/// The usual way to say it to those who know nothing of this server: by the error's kind.
+impl From<ClientError> for io::Error {
+    fn from(error: ClientError) -> Self {
+        let kind = match error {
+            ClientError::Gone => io::ErrorKind::ConnectionAborted,
+            ClientError::Malformed => io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
+    }
 }
 
 /// A request's body. Once it has failed it stays failed: it never reads as ended after an error.
@@ -95,15 +106,12 @@ impl RequestBody {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = ClientError;
+    type Error = io::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ClientError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
         if let Some(error) = this.failed {
-            return Poll::Ready(Some(Err(error)));
+            return Poll::Ready(Some(Err(error.into())));
         }
         if this.is_ended {
             return Poll::Ready(None);
@@ -119,7 +127,7 @@ impl Body for RequestBody {
             Poll::Ready(Some(Err(error))) => {
                 let error = classify(&error);
                 this.failed = Some(error);
-                Poll::Ready(Some(Err(error)))
+                Poll::Ready(Some(Err(error.into())))
             }
             Poll::Ready(None) => {
                 this.ended();

@@ -11,10 +11,14 @@ use pin_project_lite::pin_project;
 use super::BoxError;
 use super::signals::Signals;
 
+/// How much hyper may hold of a response before the client takes it, and one piece more. hyper's own bound has to be as
+/// large as the largest head.
+const UNFLUSHED: usize = 16 * 1024;
+
 pin_project! {
     /// Tells the connection when hyper has taken everything, and keeps an error back until all that
     /// came before it has left: hyper throws away what it has not written yet when a body fails
-    /// (`Dispatcher::poll_write`).
+    /// (`Dispatcher::poll_write`). Gives hyper no more than [`UNFLUSHED`] before that has left.
     pub(super) struct ResponseBody<B> {
         #[pin]
         body: B,
@@ -22,6 +26,8 @@ pin_project! {
         // The length that an empty body claims: 304 keeps its `Content-Length` (RFC 9110 section 8.6).
         claimed: Option<u64>,
         held: Option<BoxError>,
+        // What hyper was given since a flush was last asked for.
+        given: usize,
     }
 
     impl<B> PinnedDrop for ResponseBody<B> {
@@ -34,7 +40,7 @@ pin_project! {
 impl<B> ResponseBody<B> {
     /// `claimed`: the length that an empty body is to claim.
     pub(super) fn new(body: B, signals: Arc<Signals>, claimed: Option<u64>) -> Self {
-        Self { body, signals, claimed, held: None }
+        Self { body, signals, claimed, held: None, given: 0 }
     }
 }
 
@@ -47,13 +53,26 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for ResponseBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
+        if *this.given >= UNFLUSHED {
+            if this.signals.wants_flush() {
+                return Poll::Pending;
+            }
+            *this.given = 0;
+        }
         if this.held.is_none() {
             match ready!(this.body.poll_frame(cx)) {
                 Some(Err(error)) => {
                     *this.held = Some(error.into());
                     this.signals.want_flush();
                 }
-                frame => return Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
+                frame => {
+                    let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+                    *this.given += data.map_or(0, Bytes::len);
+                    if *this.given >= UNFLUSHED {
+                        this.signals.want_flush();
+                    }
+                    return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+                }
             }
         }
         if this.signals.wants_flush() {

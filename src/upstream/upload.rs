@@ -155,7 +155,7 @@ mod tests {
                 held += frame.data_ref().unwrap().len();
                 assert!(held < 200_000, "it has no bound");
             }
-            assert_eq!(held, 80_000);
+            assert_eq!(held, 40_000);
             assert_eq!(count.0.load(Ordering::Relaxed), turn);
             wire.note_flushed();
             assert_eq!(count.0.load(Ordering::Relaxed), turn + 1, "nothing else wakes hyper");

@@ -12,7 +12,7 @@ use futures_util::task::AtomicWaker;
 
 /// What one HTTP/1.1 connection may hold of a request's body while the socket takes no more. hyper's own
 /// bound has to be as large as the largest header section.
-const UPLOAD_BUFFER: usize = 64 * 1024;
+const UPLOAD_BUFFER: usize = 32 * 1024;
 
 type Failure = Box<dyn Error + Send + Sync>;
 

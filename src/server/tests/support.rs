@@ -1,6 +1,7 @@
 //! A server with a small service, and a client of bytes.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -101,6 +102,10 @@ impl Drop for Serving {
     }
 }
 
+fn client_error(error: &io::Error) -> ClientError {
+    *error.get_ref().unwrap().downcast_ref().unwrap()
+}
+
 async fn read(mut body: RequestBody) -> Result<Bytes, ClientError> {
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -108,8 +113,8 @@ async fn read(mut body: RequestBody) -> Result<Bytes, ClientError> {
             Ok(frame) => all.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
             Err(error) => {
                 // It stays failed.
-                assert_eq!(body.frame().await.unwrap().unwrap_err(), error);
-                return Err(error);
+                assert_eq!(client_error(&body.frame().await.unwrap().unwrap_err()), client_error(&error));
+                return Err(client_error(&error));
             }
         }
     }

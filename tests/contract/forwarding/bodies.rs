@@ -4,7 +4,7 @@ use cxone_simulator::{Action, Endpoint, Fault, Script, pattern};
 use serde_json::json;
 use tokio::io::{AsyncWriteExt as _, join, sink, split};
 
-use crate::support::{RawConnection, Setup, Upstream, get, request};
+use crate::support::{RawConnection, Setup, Upstream, eventually, get, request};
 
 const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n";
 
@@ -267,4 +267,44 @@ async fn a_response_with_both_a_length_and_chunks_is_read_as_chunks_and_its_leng
     // A connection with a response framed in two ways is not used again.
     client.send(get("/")).await;
     upstream.accept().await.request().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_body_that_is_malformed_in_its_middle_is_400_and_says_so() {
+    let upstream = Upstream::start().await;
+    let setup = upstream.setup(|launch| launch).await;
+    let mut client = setup.connect().await;
+    client.send(format!("{CHUNKED}\r\n3\r\nabc\r\n")).await;
+    let mut connection = upstream.accept().await;
+    connection.head().await.unwrap();
+    assert_eq!(connection.chunk().await.unwrap(), b"abc");
+    client.send("no size\r\n").await;
+    let response = client.response().await.unwrap();
+    assert_eq!(response.status(), 400, "{}", response.text());
+    assert_eq!(response.json()["detail"], "The request body is malformed: its framing is broken.");
+    assert_eq!(setup.metrics().await.count("cxone_proxy_errors_total", &[("type", "malformed-request")]), 1);
+}
+
+/// Nobody is there to get a response, so none is counted, and nothing of it is the proxy's error.
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_of_its_body_has_abandoned_its_request() {
+    let upstream = Upstream::start().await;
+    let setup = upstream.setup(|launch| launch).await;
+    for framing in ["Content-Length: 10", "Transfer-Encoding: chunked"] {
+        let mut client = setup.connect().await;
+        client.send(format!("POST / HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n3\r\nabc\r\n")).await;
+        let mut connection = upstream.accept().await;
+        connection.head().await.unwrap();
+        connection.some(3).await;
+        drop(client);
+        connection.rest().await;
+    }
+    eventually("two abandoned requests", async || {
+        let metrics = setup.metrics().await;
+        (metrics.sum("cxone_proxy_requests_abandoned_total", &[]) == Some(2.0)).then_some(())
+    })
+    .await;
+    let metrics = setup.metrics().await;
+    assert_eq!(metrics.count("cxone_proxy_requests_total", &[]), 0, "{}", metrics.text());
+    assert!(matches!(metrics.sum("cxone_proxy_errors_total", &[]), None | Some(0.0)), "{}", metrics.text());
 }

@@ -4,7 +4,7 @@
 use cxone_simulator::Settings;
 
 use super::{Swallowing, a_good_client_is_served, unread};
-use crate::support::{Frame, FrameConnection, RawConnection, Setup, field_block};
+use crate::support::{Frame, FrameConnection, RawConnection, Server, Setup, field_block, ok};
 
 /// In KiB.
 const LIMIT: u64 = 96 * 1024;
@@ -107,5 +107,40 @@ async fn json_that_is_held_back_for_its_links() {
     }
     setup.proxy.idle().await;
     a_good_client_is_served(&setup).await;
+    is_within_the_limit(&setup);
+}
+
+/// A response whose links were rewritten counts until the client has taken it.
+#[tokio::test]
+async fn rewritten_json_that_nobody_reads() {
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("proxy.toml");
+    std::fs::write(&file, "[[profile]]\nname = 'one'\nrewrite_json_links = true\n").unwrap();
+    let upstream = Server::start(|request| {
+        let origin = format!("http://{}", request.only("host").unwrap());
+        let json = format!("{{\"_links\":\"{origin}/next\",\"rest\":\"{}\"}}", "1".repeat(1_000_000));
+        ok("Content-Type: application/json\r\n", &json)
+    })
+    .await;
+    let base_url = upstream.base_url();
+    let launched = Setup::launched(|launch| {
+        launch
+            .api_at(base_url)
+            .flag("config", &file)
+            .flag("replay-buffer", "1MiB")
+            .flag("replay-memory", "16MiB")
+    });
+    let setup = launched.await;
+    let address = setup.proxy.proxy_address();
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = FrameConnection::client(address, &[]).await;
+        for number in 0..100 {
+            assert!(client.try_get(2 * number + 1, "/json").await);
+        }
+        clients.push(client);
+    }
+    setup.proxy.idle().await;
+    assert_eq!(setup.get("/good").await.status(), 200);
     is_within_the_limit(&setup);
 }

@@ -187,6 +187,7 @@ async fn a_request_that_fits_no_profile_is_421_with_all_selectors_in_the_hint() 
     for (target, host) in [("/", "localhost"), ("/hub", "localhost"), ("/hubs", "hub.localhost")] {
         let response = regions.get(target, host).await;
         assert_eq!(response.status(), 421, "{host}{target}");
+        assert_eq!(response.json()["type"], "urn:cxone-proxy:problem:no-profile");
         assert_eq!(response.only("Proxy-Status"), Some("cxone-proxy; error=http_request_denied"));
         assert_eq!(
             response.json()["hint"],

@@ -113,3 +113,17 @@ async fn a_head_that_never_comes_does_not_hold_the_drain_up() {
     setup.proxy.signal(Signal::TERM);
     assert_eq!(setup.proxy.ended().await.code(), Some(1));
 }
+
+/// A body that ends with its connection has no other mark of its end.
+#[tokio::test]
+async fn a_response_that_is_cut_off_never_looks_complete_to_an_http_1_0_client() {
+    let mut setup = setup("100ms").await;
+    let mut client = setup.connect().await;
+    client.send(format!("GET {ENDLESS} HTTP/1.0\r\n\r\n")).await;
+    assert_eq!(client.head().await.unwrap().status(), 200);
+    client.some(1).await;
+    setup.proxy.signal(Signal::TERM);
+    assert_eq!(setup.proxy.ended().await.code(), Some(1));
+    client.rest().await;
+    assert!(client.was_reset);
+}

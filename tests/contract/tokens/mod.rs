@@ -6,6 +6,7 @@ mod dying_young;
 mod encodings;
 mod failing;
 mod falling_back;
+mod forbidden;
 mod rate_limited;
 mod refusing_paths;
 mod renewing;

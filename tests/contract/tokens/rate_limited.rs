@@ -122,3 +122,15 @@ async fn a_client_that_leaves_during_the_wait_is_not_served() {
     setup.in_flight(0).await;
     assert_eq!(attempts(&setup.region).len(), 1);
 }
+
+#[tokio::test]
+async fn a_503_with_retry_after_counts_as_rate_limited_and_one_without_does_not() {
+    for (fields, counted) in [(&[("Retry-After", "3600")][..], 1), (&[], 0)] {
+        let setup = Setup::new().await;
+        let canned = fields.iter().fold(Canned::new(503), |canned, (name, value)| canned.field(name, value));
+        setup.region.script(Script::of([Fault::new(Action::Status(canned)).at(Endpoint::Api)]));
+        assert_eq!(setup.get("/").await.status(), 503);
+        let metrics = setup.metrics().await;
+        assert_eq!(metrics.count("cxone_proxy_rate_limited_responses_total", &[]), counted, "{fields:?}");
+    }
+}
