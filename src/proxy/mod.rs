@@ -13,6 +13,7 @@ mod discard;
 mod forward;
 mod in_flight;
 mod json_body;
+pub mod pace;
 mod problems;
 mod replay;
 mod request;

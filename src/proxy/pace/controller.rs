@@ -1,0 +1,289 @@
+//! The learned rate of one limit. Pure: events and moments in, decisions out. A moment is the time since any
+//! fixed start.
+//!
+//! The first 429 switches it on. It starts slowly and doubles the rate until rejections come (four steps a
+//! second), then keeps close to what was accepted. A fraction of rejections that is small enough does not
+//! lower the rate: an upstream that rejects at random has no quota that pacing could meet. A `Retry-After`
+//! pauses everybody, so a rate that caused one is avoided for forty times as long as the pause took.
+
+use std::time::Duration;
+
+use super::accepted::Accepted;
+
+/// The rate that learning starts with, per second.
+const START: f64 = 10.0;
+/// The lowest and the highest learned rate, per second.
+const LOWEST: f64 = 0.02;
+const HIGHEST: f64 = 1e6;
+/// How many rejections are forgiven for each accepted request.
+const FORGIVEN: f64 = 0.02;
+/// The most rejections that are forgiven at once, whatever the rate.
+const LEAST_CREDIT: f64 = 3.0;
+/// A rejection with `Retry-After` costs as much as this many without: it pauses everybody.
+const PAUSE_COST: f64 = 4.0;
+/// The pauses after rejections alone, without `Retry-After`.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A rate that caused a pause is not tried again for this many times the pause, and not longer than that.
+const AVOIDED: u32 = 40;
+const LONGEST_AVOIDED: Duration = Duration::from_secs(30);
+/// How long a rate is tried before it is raised; the first while it is doubled.
+const QUICK_TRIAL: Duration = Duration::from_millis(250);
+const TRIAL: Duration = Duration::from_secs(1);
+/// After so long without a rejection and without a wait the limit is forgotten.
+const QUIET: Duration = Duration::from_secs(30);
+/// A late timer may be made up for by this much, so that the rate is met.
+const LATENESS: Duration = Duration::from_millis(20);
+
+/// Learns one limit's rate.
+#[derive(Debug, Default)]
+pub struct Controller(Option<Learned>);
+
+#[derive(Debug)]
+struct Learned {
+    began: Duration,
+    /// Requests a second.
+    rate: f64,
+    /// The last rate that was kept for a whole trial; zero before there is one.
+    good: f64,
+    /// The rate that caused the last pause, and until when it is avoided.
+    ceiling: f64,
+    avoided_until: Duration,
+    /// The rate is still doubled.
+    quick: bool,
+    next: Duration,
+    paused_until: Duration,
+    /// Rejections of requests that were sent before say nothing about this rate.
+    changed: Duration,
+    credit: f64,
+    trial: Trial,
+    clean: u32,
+    /// Rejections in a row with nothing accepted between.
+    in_vain: u32,
+    accepted: Accepted,
+    last_rejection: Duration,
+    last_wait: Duration,
+}
+
+#[derive(Debug)]
+struct Trial {
+    began: Duration,
+    accepted: u32,
+    rejected: u32,
+    waited: bool,
+}
+
+impl Trial {
+    fn new(began: Duration) -> Self {
+        Self { began, accepted: 0, rejected: 0, waited: false }
+    }
+}
+
+impl Controller {
+    /// True from the first rejection until the limit is forgotten.
+    pub fn is_limited(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The learned rate per second.
+    pub fn rate(&self) -> Option<f64> {
+        self.0.as_ref().map(|learned| learned.rate)
+    }
+
+    /// Until when nothing is sent, where that lies ahead of `now`.
+    pub fn paused_until(&self, now: Duration) -> Option<Duration> {
+        self.0.as_ref().map(|learned| learned.paused_until).filter(|until| *until > now)
+    }
+
+    /// When the next request may be sent: `now` where that is at once. Says as well that one waits.
+    pub fn next(&mut self, now: Duration) -> Duration {
+        let Some(learned) = &mut self.0 else { return now };
+        learned.advance(now);
+        let next = learned.next.max(learned.paused_until).max(now);
+        if next > now {
+            learned.trial.waited = true;
+            learned.last_wait = now;
+        }
+        next
+    }
+
+    /// A request is sent.
+    pub fn sent(&mut self, now: Duration) {
+        if let Some(learned) = &mut self.0 {
+            let earliest = now.saturating_sub(LATENESS).max(learned.paused_until.min(now));
+            learned.next = learned.next.max(earliest) + Duration::from_secs_f64(learned.rate.recip());
+        }
+    }
+
+    /// How long the request at this place of the queue (from 0) waits, as far as that is known.
+    pub fn wait(&self, place: usize, now: Duration) -> Duration {
+        let Some(learned) = &self.0 else { return Duration::ZERO };
+        let pause = learned.paused_until.saturating_sub(now);
+        if learned.quick || learned.in_vain > 0 {
+            // The rate is not known yet: nobody is refused because of it.
+            return pause;
+        }
+        let places = f64::from(u32::try_from(place).unwrap_or(u32::MAX));
+        pause.max(learned.next.saturating_sub(now)) + Duration::from_secs_f64(places / learned.rate)
+    }
+
+    /// The upstream served a request that was sent at `sent`.
+    pub fn accepted(&mut self, now: Duration, sent: Duration) {
+        let Some(learned) = &mut self.0 else { return };
+        learned.advance(now);
+        learned.accepted.add(now);
+        if sent >= learned.changed {
+            learned.in_vain = 0;
+            learned.trial.accepted += 1;
+            let most = (0.05 * learned.rate).max(LEAST_CREDIT);
+            learned.credit = (learned.credit + FORGIVEN).min(most);
+        }
+    }
+
+    /// The upstream rejected a request that was sent at `sent`. True where this is the first rejection.
+    pub fn rejected(&mut self, now: Duration, sent: Duration, retry_after: Option<Duration>) -> bool {
+        let retry_after = retry_after.filter(|after| !after.is_zero());
+        let Some(learned) = &mut self.0 else {
+            self.0 = Some(Learned::new(now, now + retry_after.unwrap_or(FIRST_PAUSE)));
+            return true;
+        };
+        learned.advance(now);
+        learned.last_rejection = now;
+        let known_pause = now < learned.paused_until;
+        if let Some(after) = retry_after {
+            learned.paused_until = learned.paused_until.max(now + after);
+        }
+        if sent >= learned.changed {
+            learned.trial.rejected += 1;
+            // Several of one burst say the same thing.
+            learned.credit -= if retry_after.is_some() && !known_pause { PAUSE_COST } else { 1.0 };
+            if learned.credit < 0.0 {
+                learned.fall(now, retry_after);
+            }
+        }
+        false
+    }
+
+    /// Forgets a limit that has not been met for a while. True where it is forgotten now.
+    pub fn forget(&mut self, now: Duration) -> bool {
+        let quiet = self
+            .0
+            .as_ref()
+            .is_some_and(|learned| learned.last_rejection.max(learned.last_wait) + QUIET <= now);
+        if quiet {
+            self.0 = None;
+        }
+        quiet
+    }
+}
+
+impl Learned {
+    fn new(now: Duration, paused_until: Duration) -> Self {
+        Self {
+            began: now,
+            rate: START,
+            good: 0.0,
+            ceiling: HIGHEST,
+            avoided_until: now,
+            quick: true,
+            next: paused_until,
+            paused_until,
+            changed: now,
+            credit: LEAST_CREDIT,
+            trial: Trial::new(paused_until),
+            clean: 0,
+            in_vain: 0,
+            accepted: Accepted::new(now),
+            last_rejection: now,
+            last_wait: now,
+        }
+    }
+
+    /// Ends a trial that has lasted long enough, and raises the rate where it was needed and kept.
+    fn advance(&mut self, now: Duration) {
+        let length = if self.quick { QUICK_TRIAL } else { TRIAL };
+        let length = length.max(Duration::from_secs_f64(1.0 / self.rate));
+        if now < self.trial.began + length {
+            return;
+        }
+        let trial = std::mem::replace(&mut self.trial, Trial::new(now));
+        if !trial.waited || trial.accepted == 0 {
+            return;
+        }
+        let rejected = f64::from(trial.rejected) / f64::from(trial.accepted + trial.rejected);
+        if rejected > 0.015 {
+            self.clean = 0;
+            return;
+        }
+        let raised = if self.quick {
+            // A quota by windows may serve a burst of any rate, so nothing is proven yet.
+            self.rate * 2.0
+        } else {
+            self.good = self.rate;
+            if trial.rejected > 0 {
+                self.clean = 0;
+            }
+            let growth = (0.01 * f64::from(1_u32 << self.clean.min(6))).min(0.5);
+            self.clean += 1;
+            self.rate * (1.0 + growth)
+        };
+        let most = if now < self.avoided_until { (self.ceiling * 0.98).max(self.rate) } else { HIGHEST };
+        self.change(raised.min(most), now);
+    }
+
+    /// Lowers the rate to what is accepted.
+    fn fall(&mut self, now: Duration, retry_after: Option<Duration>) {
+        let accepted = self.accepted.rate(now, self.rate);
+        self.clean = 0;
+        if now < self.began + TRIAL {
+            // Nothing is known yet of what is accepted: the requests of the first burst say nothing of a rate.
+            self.pause(now);
+            self.rate = START;
+            self.restart(now);
+            return;
+        }
+        let lower = if let Some(pause) = retry_after {
+            self.ceiling = self.rate;
+            self.avoided_until = now + (pause * AVOIDED).min(LONGEST_AVOIDED) + pause;
+            if self.good > 0.0 && self.good < self.rate * 0.999 {
+                // It was kept for one trial only, and every further rejection pauses everybody again.
+                self.good * 0.99
+            } else if self.good > 0.0 {
+                self.rate * 0.97
+            } else {
+                (self.accepted.rate(now, LOWEST) * 1.05).clamp(self.rate / 2.0, self.rate * 0.95)
+            }
+        } else if accepted <= 0.0 {
+            self.pause(now);
+            // A window longer than a second is used up: the rate is what it serves in the long run.
+            self.accepted.rate(now, LOWEST).min(self.rate)
+        } else {
+            (accepted * 0.995).clamp(self.rate / 2.0, self.rate * 0.99)
+        };
+        self.quick = false;
+        self.restart(now);
+        self.change(lower, now);
+        self.good = self.good.min(self.rate);
+    }
+
+    /// Pauses for twice as long as the last time, if nothing was accepted since.
+    fn pause(&mut self, now: Duration) {
+        let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.in_vain.min(8));
+        self.in_vain += 1;
+        self.paused_until = self.paused_until.max(now + pause.min(LONGEST_PAUSE));
+    }
+
+    fn restart(&mut self, now: Duration) {
+        self.credit = 1.0;
+        self.changed = now;
+        self.trial = Trial::new(now.max(self.paused_until));
+    }
+
+    fn change(&mut self, rate: f64, now: Duration) {
+        self.rate = rate.clamp(LOWEST, HIGHEST);
+        self.next = self.next.min(now.max(self.paused_until) + Duration::from_secs_f64(self.rate.recip()));
+    }
+}
+
+#[cfg(test)]
+mod simulation;
