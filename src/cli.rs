@@ -14,7 +14,7 @@ use clap::{Arg, ArgAction, ArgMatches, error::ErrorKind, value_parser};
 use clap::{Args, FromArgMatches};
 
 #[cfg(feature = "simulator")]
-use crate::commands::simulate;
+use crate::commands::{region_limits::Limits, simulate};
 use crate::{
     commands::{Command, check, ready},
     config::{
@@ -82,7 +82,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, B
             ))
         }
         #[cfg(feature = "simulator")]
-        Some(("demo", given)) => Ok(Command::Demo(flags(given, DEMO_OPTIONS))),
+        Some(("demo", given)) => Limits::from_arg_matches(given)
+            .map(|limits| Command::Demo(limits, flags(given, DEMO_OPTIONS)))
+            .map_err(Box::new),
         #[cfg(feature = "simulator")]
         Some(("simulate", given)) => simulate::Options::from_arg_matches(given)
             .map(|region| Command::Simulate(Box::new(region), flags(given, SIMULATE_OPTIONS)))
@@ -147,7 +149,7 @@ fn command() -> clap::Command {
     #[cfg(feature = "simulator")]
     let command = command
         .subcommand(
-            clap::Command::new("demo")
+            Limits::augment_args(clap::Command::new("demo"))
                 .about("Run a simulated region with a proxy in front of it, and print commands to try")
                 .args(args(DEMO_OPTIONS)),
         )

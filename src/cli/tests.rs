@@ -55,7 +55,7 @@ fn the_simulated_region_takes_its_own_options() {
     let demo = parsed(
         "cxone-proxy demo --listen 127.0.0.1:0 --admin-listen off --grant password --log debug --log-format json",
     );
-    assert!(matches!(demo, Ok(Command::Demo(flags)) if flags.values.len() == 5));
+    assert!(matches!(demo, Ok(Command::Demo(_, flags)) if flags.values.len() == 5));
     assert_eq!(refused("cxone-proxy demo --client-id x").exit_code(), 2);
     let simulate = |line: &str| {
         let Ok(Command::Simulate(region, flags)) = parsed(line) else { panic!("{line}") };

@@ -8,6 +8,7 @@ use cxone_simulator::{Region, Settings};
 
 use super::complaint::{complain, misconfigured};
 use super::ending::Ending;
+use super::region_limits::Limits;
 use super::serve::{ending, not_started, until_ended};
 use super::signals::{Signals, on_this_thread};
 use crate::config::{self, Config, Environment, Flags, options};
@@ -20,7 +21,7 @@ const INHERITED: [&str; 4] =
     ["CXONE_PROXY_LISTEN", "CXONE_PROXY_ADMIN_LISTEN", "CXONE_PROXY_LOG", "CXONE_PROXY_LOG_FORMAT"];
 
 /// Runs both until a signal ends them.
-pub(super) fn run(flags: &Flags, environment: &Environment) -> Ending {
+pub(super) fn run(limits: &Limits, flags: &Flags, environment: &Environment) -> Ending {
     // A log that has been started before, by a program that embeds this one, is as good.
     let log = match config::load_log(flags, environment) {
         Ok(settings) => log::start(&settings).ok(),
@@ -28,7 +29,9 @@ pub(super) fn run(flags: &Flags, environment: &Environment) -> Ending {
     };
     ending(on_this_thread(async {
         let mut signals = Signals::new()?;
-        let region = match Region::start(Settings::default()).await {
+        let mut settings = Settings::default();
+        limits.apply(&mut settings);
+        let region = match Region::start(settings).await {
             Ok(region) => region,
             Err(error) => {
                 complain(&format!("cannot start the simulated region: {error}"));

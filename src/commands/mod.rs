@@ -10,6 +10,8 @@ pub mod demo;
 mod ending;
 mod obtain;
 pub mod ready;
+#[cfg(feature = "simulator")]
+pub mod region_limits;
 pub mod serve;
 mod signals;
 #[cfg(feature = "simulator")]
@@ -31,7 +33,7 @@ pub enum Command {
     Ready(Flags, ready::Options),
     /// Runs a simulated region with a proxy in front of it.
     #[cfg(feature = "simulator")]
-    Demo(Flags),
+    Demo(region_limits::Limits, Flags),
     /// Runs the simulated region alone.
     #[cfg(feature = "simulator")]
     Simulate(Box<simulate::Options>, Flags),
@@ -46,7 +48,7 @@ impl Command {
             Self::Token(flags) => token::run(&flags, environment),
             Self::Ready(flags, options) => ready::run(&flags, environment, options),
             #[cfg(feature = "simulator")]
-            Self::Demo(flags) => demo::run(&flags, environment),
+            Self::Demo(limits, flags) => demo::run(&limits, &flags, environment),
             #[cfg(feature = "simulator")]
             Self::Simulate(options, flags) => simulate::command(*options, &flags, environment),
         }

@@ -7,14 +7,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cxone_simulator::{
-    AccessKey, Alpn, Client, Quota, Region, RetryAfterForm, Script, Secret, Settings, Tenant, Tls,
-};
+use cxone_simulator::{AccessKey, Alpn, Client, Region, Script, Secret, Settings, Tenant, Tls};
 
 use super::complaint::{complain, misconfigured};
 use super::ending::Ending;
+use super::region_limits::Limits;
 use super::signals;
-use crate::config::{self, Environment, Flags, Rate};
+use crate::config::{self, Environment, Flags};
 use crate::log;
 
 /// What the command line says.
@@ -28,9 +27,9 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub lifetime: Duration,
 
-    /// Requests that a client may make in a window of time, such as `100/s` or `150/5m`; more are answered 429
-    #[arg(long, value_name = "RATE", value_parser = quota)]
-    pub quota: Option<Quota>,
+    /// How much the region takes
+    #[command(flatten)]
+    pub limits: Limits,
 
     /// JSON file with the faults to start with; `PUT /_region/script` replaces them
     #[arg(long, value_name = "FILE")]
@@ -182,18 +181,19 @@ impl Options {
         let key =
             AccessKey { id: self.access_key_id, secret: key_secret, scopes: scopes.clone(), tenant: None };
         let client = Client { id: self.client_id, secret, scopes, tenant: None };
-        Ok(Settings {
+        let mut settings = Settings {
             listen: self.listen,
             tls,
             clients: vec![client],
             access_keys: vec![key],
             tenants: vec![Tenant { id: self.tenant_id, area: self.area }],
             token_lifetime: self.lifetime,
-            quota: self.quota,
             script,
             journal: self.journal,
             ..defaults
-        })
+        };
+        self.limits.apply(&mut settings);
+        Ok(settings)
     }
 }
 
@@ -206,19 +206,13 @@ fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|why| format!("it {why}; accepted: an integer with ms, s, m or h, such as 90s"))
 }
 
-fn quota(text: &str) -> Result<Quota, String> {
-    let rate: Rate =
-        text.parse().map_err(|why| format!("it {why}; accepted: a rate such as 100/s or 150/5m"))?;
-    let requests = rate.count.get();
-    Ok(Quota { requests, per: rate.per, retry_after: RetryAfterForm::Seconds })
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
     use clap::Parser as _;
+    use cxone_simulator::Quota;
     use serde_json::Value;
     use tokio::net::TcpStream;
     use tokio::sync::oneshot;
@@ -244,8 +238,7 @@ mod tests {
         let settings = options(line).unwrap().into_settings().unwrap();
         assert_eq!(settings.listen, "[::1]:0".parse().unwrap());
         assert_eq!(settings.token_lifetime, Duration::from_secs(90));
-        let quota = settings.quota.unwrap();
-        assert_eq!((quota.requests, quota.per), (5, Duration::from_millis(250)));
+        assert_eq!(settings.quotas, [Quota::new(5, Duration::from_millis(250))]);
         assert!(settings.tls.unwrap().names.contains(&"simulator".to_owned()));
         assert_eq!(settings.clients[0].id, "me");
         assert_eq!(settings.clients[0].secret.reveal(), "mine");

@@ -1,5 +1,6 @@
 //! The region's own paths, under `/_region/`: nothing of CXone, and neither in the journal nor seen by the referee.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -8,9 +9,10 @@ use serde_json::json;
 
 use super::exchange::After;
 use super::script::Script;
-use super::settings::{Quota, RetryAfterForm};
+use super::settings::{Quota, QuotaKind, RetryAfterForm};
 use super::state::State;
 use super::wire::{Broken, Framing, Head, Response, Wire};
+use crate::clock::Now;
 
 /// The largest script.
 const LARGEST_BODY: usize = 4 * 1024 * 1024;
@@ -28,7 +30,7 @@ pub(super) enum Place {
     Revoke,
     /// `PUT` and `DELETE /_region/script`
     Script,
-    /// `POST` and `DELETE /_region/quota`
+    /// `POST`, `GET` and `DELETE /_region/quota`
     Quota,
     /// `PUT /_region/api-endpoint` with `{"api_endpoint": "https://…"}`, and `DELETE`
     ApiEndpoint,
@@ -56,14 +58,34 @@ pub(super) fn place(head: &Head) -> Option<Place> {
     })
 }
 
-/// A quota as `POST /_region/quota` takes it.
+/// What `POST /_region/quota` takes: one quota, or a list of them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WantedQuotas {
+    Several(Vec<WantedQuota>),
+    One(WantedQuota),
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct WantedQuota {
     requests: u32,
-    per_ms: u64,
+    per_ms: NonZeroU64,
+    #[serde(default)]
+    kind: QuotaKind,
+    #[serde(default)]
+    burst: Option<u32>,
+    #[serde(default)]
+    path: Option<String>,
     #[serde(default)]
     retry_after: RetryAfterForm,
+}
+
+impl From<WantedQuota> for Quota {
+    fn from(wanted: WantedQuota) -> Self {
+        let WantedQuota { requests, per_ms, kind, burst, path, retry_after } = wanted;
+        Self { requests, per: Duration::from_millis(per_ms.get()), kind, burst, path, retry_after }
+    }
 }
 
 /// Where the API is, as `PUT /_region/api-endpoint` takes it.
@@ -125,15 +147,20 @@ fn outcome(region: &State, head: &Head, place: Place, body: &[u8]) -> (u16, &'st
             region.script.arm(Script::default());
             done
         }
-        (Place::Quota, "POST") => match serde_json::from_slice::<Wanted>(body) {
-            Ok(Wanted { requests, per_ms, retry_after }) => {
-                region.quotas.set(Some(Quota { requests, per: Duration::from_millis(per_ms), retry_after }));
+        (Place::Quota, "GET") => (200, JSON, quota_use(region)),
+        (Place::Quota, "POST") => match serde_json::from_slice::<WantedQuotas>(body) {
+            Ok(wanted) => {
+                let wanted = match wanted {
+                    WantedQuotas::One(wanted) => vec![wanted],
+                    WantedQuotas::Several(wanted) => wanted,
+                };
+                region.quotas.set(wanted.into_iter().map(Quota::from).collect());
                 done
             }
             Err(error) => bad(&error),
         },
         (Place::Quota, "DELETE") => {
-            region.quotas.set(None);
+            region.quotas.set(Vec::new());
             done
         }
         (Place::ApiEndpoint, "PUT") => match serde_json::from_slice::<Moved>(body) {
@@ -153,6 +180,11 @@ fn outcome(region: &State, head: &Head, place: Place, body: &[u8]) -> (u16, &'st
         (Place::Nowhere, _) => (404, JSON, json!({ "error": "no such control path" }).to_string()),
         (_, _) => (405, JSON, json!({ "error": "not with this method" }).to_string()),
     }
+}
+
+/// All attempts that were answered, and what each quota made of those that it is for.
+fn quota_use(region: &State) -> String {
+    json!({ "attempts": region.counts.attempts(), "quotas": region.quotas.usage(Now::read()) }).to_string()
 }
 
 fn bad(error: &serde_json::Error) -> (u16, &'static str, String) {

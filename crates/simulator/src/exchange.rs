@@ -12,7 +12,7 @@ use super::discovery::Document;
 use super::faults::{self, Cut};
 use super::journal::{Entry, Outcome, latin1};
 use super::referee::UnderWay;
-use super::script::{Ending, Endpoint};
+use super::script::{self, Ending, Endpoint};
 use super::state::State;
 use super::tokens::{Issued, Verdict};
 use super::wire::{Broken, Framing, Head, Line, Response, Wire};
@@ -81,7 +81,7 @@ pub(super) async fn serve(
     let result = if let Some(kind) = kind {
         Box::pin(token_endpoint::serve(&mut exchange, kind)).await
     } else {
-        let action = region.script.next_action(endpoint, head);
+        let action = region.script.next_action(endpoint, head, script::chance);
         match action {
             None => respond(&mut exchange, document, path.as_deref()).await,
             Some(action) => match Box::pin(faults::apply(&mut exchange, action)).await {

@@ -59,13 +59,15 @@ mod referee;
 
 pub use api::pattern;
 pub use journal::{Entry, Outcome};
+pub use quota::QuotaUse;
 pub use referee::{Rule, Violation};
 pub use region::Region;
 pub use script::{Action, Canned, Ending, Endpoint, Fault, Malformation, Rest, Script, When};
 pub use secret::Secret;
 pub use settings::{
-    AccessKey, Alpn, Client, ExpiresIn, Expiry, Quota, RetryAfterForm, Settings, Tenant, Tls,
+    AccessKey, Alpn, Client, ExpiresIn, Expiry, Quota, QuotaKind, RetryAfterForm, Settings, Tenant, Tls,
 };
+pub use state::Attempts;
 
 #[cfg(test)]
 mod tests;

@@ -1,25 +1,53 @@
-//! How many requests a client may send in each window of time. Pure but for its lock.
+//! How many requests a client may send: quotas of three kinds, and what they have let pass. Pure but for its lock.
+
+mod window;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::settings::{Quota, RetryAfterForm};
+use serde::Serialize;
+
+use self::window::Window;
+use super::settings::{Quota, QuotaKind, RetryAfterForm};
 use crate::clock::Now;
 
-/// The quota in force and what has been used of it.
+/// The quotas in force and what has been used of them.
 #[derive(Debug, Default)]
 pub(super) struct Quotas {
     /// There is a quota at all: without one, no request takes the lock.
     any: AtomicBool,
-    state: Mutex<State>,
+    limits: Mutex<Vec<Limit>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    quota: Option<Quota>,
-    windows: HashMap<String, (Now, u32)>,
+/// One quota, each client by itself.
+#[derive(Debug)]
+struct Limit {
+    quota: Quota,
+    since: Option<Now>,
+    clients: HashMap<String, Window>,
+    accepted: u64,
+    rejected: u64,
+}
+
+/// What one quota has let pass and what it has rejected, for all clients together.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct QuotaUse {
+    /// The path prefix that it is for; `None` for the whole API.
+    pub path: Option<String>,
+    /// The kind.
+    pub kind: QuotaKind,
+    /// The requests that it allows in each window.
+    pub requests: u32,
+    /// The window's length in milliseconds.
+    pub per_ms: u64,
+    /// The attempts that it let pass.
+    pub accepted: u64,
+    /// The attempts that it rejected. Another quota's rejections are not among them.
+    pub rejected: u64,
+    /// The milliseconds since the first attempt that it counted; zero before.
+    pub age_ms: u64,
 }
 
 /// Too much: the value of `Retry-After`, if there is one.
@@ -27,33 +55,90 @@ struct State {
 pub(super) struct Exceeded(pub(super) Option<String>);
 
 impl Quotas {
-    pub(super) fn set(&self, quota: Option<Quota>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.any.store(quota.is_some(), Ordering::Release);
-        *state = State { quota, windows: HashMap::new() };
+    /// Puts these quotas in place of those that were; nothing of the new ones is used yet.
+    pub(super) fn set(&self, quotas: Vec<Quota>) {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        self.any.store(!quotas.is_empty(), Ordering::Release);
+        *limits = quotas.into_iter().map(Limit::new).collect();
     }
 
-    /// Counts one request of this client, or says when it may come again.
-    pub(super) fn take(&self, client: &str, now: Now) -> Result<(), Exceeded> {
+    /// Counts one request of this client, or says when it may come again. A request must pass every quota for its
+    /// path, and one that is rejected uses up nothing.
+    pub(super) fn take(&self, client: &str, path: Option<&str>, now: Now) -> Result<(), Exceeded> {
         if !self.any.load(Ordering::Acquire) {
             return Ok(());
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(quota) = state.quota else { return Ok(()) };
-        if !state.windows.contains_key(client) {
-            state.windows.insert(client.to_owned(), (now, 0));
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut longest: Option<(Duration, RetryAfterForm)> = None;
+        for limit in limits.iter_mut().filter(|limit| limit.is_for(path)) {
+            if let Some(wait) = limit.wait(client, now) {
+                limit.rejected += 1;
+                if longest.is_none_or(|(other, _)| other < wait) {
+                    longest = Some((wait, limit.quota.retry_after));
+                }
+            }
         }
-        let Some((start, used)) = state.windows.get_mut(client) else { return Ok(()) };
-        if now.steady.duration_since(start.steady) >= quota.per {
-            (*start, *used) = (now, 0);
+        if let Some((wait, form)) = longest {
+            return Err(Exceeded(retry_after(form, wait, now)));
         }
-        if *used < quota.requests {
-            *used += 1;
-            return Ok(());
+        for limit in limits.iter_mut().filter(|limit| limit.is_for(path)) {
+            limit.count(client, now);
         }
-        let left = quota.per.saturating_sub(now.steady.duration_since(start.steady));
-        Err(Exceeded(retry_after(quota.retry_after, left, now)))
+        Ok(())
     }
+
+    /// What has been used of each.
+    pub(super) fn usage(&self, now: Now) -> Vec<QuotaUse> {
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        limits.iter().map(|limit| limit.usage(now)).collect()
+    }
+}
+
+impl Limit {
+    fn new(quota: Quota) -> Self {
+        Self { quota, since: None, clients: HashMap::new(), accepted: 0, rejected: 0 }
+    }
+
+    fn is_for(&self, path: Option<&str>) -> bool {
+        match (&self.quota.path, path) {
+            (None, _) => true,
+            (Some(prefix), Some(path)) => path.starts_with(prefix.as_str()),
+            (Some(_), None) => false,
+        }
+    }
+
+    /// How long this client must wait; `None` where it need not.
+    fn wait(&mut self, client: &str, now: Now) -> Option<Duration> {
+        if !self.clients.contains_key(client) {
+            self.clients.insert(client.to_owned(), Window::new(self.quota.kind, now.steady));
+        }
+        self.since.get_or_insert(now);
+        self.clients.get_mut(client)?.wait(&self.quota, now.steady)
+    }
+
+    fn count(&mut self, client: &str, now: Now) {
+        if let Some(window) = self.clients.get_mut(client) {
+            window.count(&self.quota, now.steady);
+            self.accepted += 1;
+        }
+    }
+
+    fn usage(&self, now: Now) -> QuotaUse {
+        let age = self.since.map(|since| now.steady.saturating_duration_since(since.steady));
+        QuotaUse {
+            path: self.quota.path.clone(),
+            kind: self.quota.kind,
+            requests: self.quota.requests,
+            per_ms: milliseconds(self.quota.per),
+            accepted: self.accepted,
+            rejected: self.rejected,
+            age_ms: milliseconds(age.unwrap_or_default()),
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Says "in `wait`" in the given form, rounded up so that an obedient client does not come too early.
@@ -73,40 +158,4 @@ fn whole_seconds(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::Instant;
-
-    use super::*;
-
-    fn now() -> Now {
-        Now { steady: Instant::now(), wall: UNIX_EPOCH + Duration::from_millis(1_700_000_000_250) }
-    }
-
-    fn quota(retry_after: RetryAfterForm) -> Quota {
-        Quota { requests: 2, per: Duration::from_millis(2500), retry_after }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn refuses_until_the_next_window_and_each_client_for_itself() {
-        let quotas = Quotas::default();
-        let start = now();
-        assert_eq!(quotas.take("a", start), Ok(()), "no quota at all");
-        quotas.set(Some(quota(RetryAfterForm::Seconds)));
-        assert_eq!(quotas.take("a", start), Ok(()));
-        assert_eq!(quotas.take("a", start), Ok(()));
-        assert_eq!(quotas.take("a", start), Err(Exceeded(Some("3".into()))));
-        assert_eq!(quotas.take("b", start), Ok(()));
-        let later = start.plus(Duration::from_millis(600));
-        assert_eq!(quotas.take("a", later), Err(Exceeded(Some("2".into()))));
-        assert_eq!(quotas.take("a", start.plus(Duration::from_millis(2500))), Ok(()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn dates_are_never_too_early() {
-        let start = now();
-        let date = retry_after(RetryAfterForm::Date, Duration::from_millis(800), start).unwrap();
-        let said = httpdate::parse_http_date(&date).unwrap();
-        assert_eq!(said, UNIX_EPOCH + Duration::from_secs(1_700_000_002));
-        assert_eq!(retry_after(RetryAfterForm::None, Duration::from_secs(1), start), None);
-    }
-}
+mod tests;

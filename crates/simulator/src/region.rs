@@ -11,13 +11,15 @@ use tokio::task::JoinSet;
 
 use super::connection;
 use super::journal::Entry;
+use super::quota::QuotaUse;
 use super::referee::Violation;
 use super::script::Script;
 use super::settings::{Quota, Settings};
-use super::state::State;
+use super::state::{Attempts, State};
 use super::tls::Identity;
 use super::token_endpoint::TokenEndpoint;
 use super::tokens::Tokens;
+use crate::clock::Now;
 
 /// A simulated region that listens. Dropping it ends it like [`Region::stop`], but does not wait for that.
 pub struct Region {
@@ -45,7 +47,7 @@ impl Region {
     }
 
     /// Starts another area of the same CXone: each accepts the other's tokens, and where both serve TLS, one
-    /// certificate authority stands for both. Address, accounts, script, quota, journal and referee are its
+    /// certificate authority stands for both. Address, accounts, script, quotas, journal and referee are its
     /// own. Revoking tokens in one revokes them in both.
     ///
     /// Fails like [`Region::start`].
@@ -130,9 +132,19 @@ impl Region {
         self.state.script.arm(script);
     }
 
-    /// Replaces the quota; all windows start anew.
-    pub fn quota(&self, quota: Option<Quota>) {
-        self.state.quotas.set(quota);
+    /// Replaces all quotas; nothing of the new ones is used yet.
+    pub fn quotas(&self, quotas: impl IntoIterator<Item = Quota>) {
+        self.state.quotas.set(quotas.into_iter().collect());
+    }
+
+    /// What the quotas in force have let pass and rejected.
+    pub fn quota_use(&self) -> Vec<QuotaUse> {
+        self.state.quotas.usage(Now::read())
+    }
+
+    /// How many attempts at the API were answered, and how many of these by 429.
+    pub fn attempts(&self) -> Attempts {
+        self.state.counts.attempts()
     }
 
     /// The last exchanges, in the order in which they began. A status is written down before its client can

@@ -45,6 +45,10 @@ pub struct Fault {
     /// How many requests it happens to after that; all of them if this is missing.
     #[serde(default)]
     pub times: Option<u32>,
+    /// In how many of a hundred it happens, chosen at random; in all of them if this is missing. Those that chance
+    /// spares are not counted by `skip` and `times`.
+    #[serde(default)]
+    pub percent: Option<u8>,
     /// What happens to them.
     pub then: Action,
 }
@@ -52,7 +56,7 @@ pub struct Fault {
 impl Fault {
     /// A fault that happens to every request.
     pub fn new(then: Action) -> Self {
-        Self { when: When::default(), skip: 0, times: None, then }
+        Self { when: When::default(), skip: 0, times: None, percent: None, then }
     }
 
     /// Only requests to this endpoint.
@@ -80,6 +84,13 @@ impl Fault {
     #[must_use]
     pub fn skip(mut self, count: u32) -> Self {
         self.skip = count;
+        self
+    }
+
+    /// Happens at random, in `percent` of a hundred.
+    #[must_use]
+    pub fn percent(mut self, percent: u8) -> Self {
+        self.percent = Some(percent);
         self
     }
 
@@ -316,15 +327,20 @@ impl Armed {
         *faults = script.faults.into_iter().map(|fault| (fault, 0)).collect();
     }
 
-    /// The fault that happens to this request, if any; counts it as having happened.
-    pub(super) fn next_action(&self, endpoint: Endpoint, head: &Head) -> Option<Action> {
+    /// The fault that happens to this request, if any; counts it as having happened. `chance` is one of 0 to 99.
+    pub(super) fn next_action(
+        &self,
+        endpoint: Endpoint,
+        head: &Head,
+        chance: impl Fn() -> u8,
+    ) -> Option<Action> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         for (fault, seen) in faults.iter_mut() {
             let used_up = fault.times.is_some_and(|times| *seen >= fault.skip.saturating_add(times));
-            if used_up || !fault.when.fits(endpoint, head) {
+            if used_up || !fault.when.fits(endpoint, head) || fault.is_spared(&chance) {
                 continue;
             }
             *seen = seen.saturating_add(1);
@@ -334,6 +350,18 @@ impl Armed {
         }
         None
     }
+}
+
+impl Fault {
+    /// True where chance is against it.
+    fn is_spared(&self, chance: impl Fn() -> u8) -> bool {
+        self.percent.is_some_and(|percent| chance() >= percent)
+    }
+}
+
+/// One of 0 to 99.
+pub(super) fn chance() -> u8 {
+    fastrand::u8(..100)
 }
 
 impl When {

@@ -36,8 +36,8 @@ pub struct Settings {
     pub expires_in: ExpiresIn,
     /// The `token_type` of token responses, to be read in any case of letters.
     pub token_type: String,
-    /// How many API requests one client may make.
-    pub quota: Option<Quota>,
+    /// How many API requests one client may make; a request must pass each quota for its path.
+    pub quotas: Vec<Quota>,
     /// The faults to start with.
     pub script: Script,
     /// How many exchanges the journal remembers; 0 turns it off.
@@ -65,7 +65,7 @@ impl Default for Settings {
             issue_refresh_tokens: true,
             expires_in: ExpiresIn::Number,
             token_type: "Bearer".to_owned(),
-            quota: None,
+            quotas: Vec::new(),
             script: Script::default(),
             journal: 4096,
             referee: true,
@@ -180,14 +180,64 @@ pub enum ExpiresIn {
 }
 
 /// So many requests in each window of time, counted for each client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// The requests that are served in one window.
     pub requests: u32,
-    /// The window's length.
+    /// The window's length; more than zero.
     pub per: Duration,
-    /// How a refusal says when the next window starts.
+    /// What a window is.
+    pub kind: QuotaKind,
+    /// How many requests a full bucket serves at once, at least one; `requests` where it is `None`. The other kinds
+    /// ignore it.
+    pub burst: Option<u32>,
+    /// How the path of a request starts that this quota is for, such as `/api/v2/users` (without the region's own
+    /// path prefix, runs of slashes counted as one); `None` for the whole API.
+    pub path: Option<String>,
+    /// How a refusal says when to come again.
     pub retry_after: RetryAfterForm,
+}
+
+impl Quota {
+    /// So many requests in each fixed window, for the whole API, with `Retry-After` in seconds.
+    pub fn new(requests: u32, per: Duration) -> Self {
+        let (kind, retry_after) = (QuotaKind::default(), RetryAfterForm::default());
+        Self { requests, per, kind, burst: None, path: None, retry_after }
+    }
+
+    /// Counted in this way.
+    #[must_use]
+    pub fn kind(mut self, kind: QuotaKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Only for paths that start so.
+    #[must_use]
+    pub fn path(mut self, prefix: &str) -> Self {
+        self.path = Some(prefix.to_owned());
+        self
+    }
+
+    /// With `Retry-After` in this form.
+    #[must_use]
+    pub fn retry_after(mut self, form: RetryAfterForm) -> Self {
+        self.retry_after = form;
+        self
+    }
+}
+
+/// How a quota counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuotaKind {
+    /// Windows follow one another, from the client's first request on. All requests of one may come at its start.
+    #[default]
+    Fixed,
+    /// No stretch of time of one window's length holds more requests, wherever it begins.
+    Sliding,
+    /// A token bucket: it refills evenly, and holds no more than `burst`.
+    Bucket,
 }
 
 /// The forms of `Retry-After` (RFC 9110 10.2.3).

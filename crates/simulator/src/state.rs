@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::journal::Journal;
@@ -62,7 +63,7 @@ impl State {
             started: Now::read().steady,
             settings,
         };
-        state.quotas.set(state.settings.quota);
+        state.quotas.set(state.settings.quotas.clone());
         state.script.arm(state.settings.script.clone());
         Ok(state)
     }
@@ -93,7 +94,30 @@ pub(super) struct Counts {
     responses: Mutex<BTreeMap<(&'static str, u16), u64>>,
 }
 
+/// The attempts at the API that have been answered, by a quota, a script or the API itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Attempts {
+    /// With anything but 401 and 429.
+    pub accepted: u64,
+    /// With 429.
+    pub rejected: u64,
+}
+
 impl Counts {
+    pub(super) fn attempts(&self) -> Attempts {
+        let responses = self.responses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut attempts = Attempts { accepted: self.api_ok.load(Ordering::Relaxed), rejected: 0 };
+        for ((endpoint, status), count) in responses.iter() {
+            match (*endpoint, *status) {
+                ("api", 429) => attempts.rejected += count,
+                ("api", 401) => {}
+                ("api", _) => attempts.accepted += count,
+                (_, _) => {}
+            }
+        }
+        attempts
+    }
+
     pub(super) fn response(&self, endpoint: Endpoint, status: u16) {
         let name = match endpoint {
             Endpoint::Api if status == 200 => {

@@ -14,7 +14,7 @@ use self::access_key::KeyRequest;
 use self::form::{Form, Presented};
 use super::exchange::{After, Exchange};
 use super::faults::{self, Verdict};
-use super::script::Endpoint;
+use super::script::{self, Endpoint};
 use super::settings::{AccessKey, ExpiresIn, Settings, Tenant};
 use super::state::State;
 use super::tokens::Holder;
@@ -96,7 +96,7 @@ pub(super) async fn serve(exchange: &mut Exchange<'_, '_>, kind: TokenEndpoint) 
     let said = Said::of(exchange, kind, &body);
     said.announce(exchange);
     let mut after = After::Next;
-    if let Some(action) = exchange.region.script.next_action(Endpoint::Token, exchange.head) {
+    if let Some(action) = exchange.region.script.next_action(Endpoint::Token, exchange.head, script::chance) {
         match faults::apply(exchange, action).await? {
             Verdict::Answered(after) => return Ok(after),
             Verdict::GoOn(said) => after = said.unwrap_or(after),

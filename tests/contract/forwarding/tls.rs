@@ -1,8 +1,7 @@
 //! An upstream over TLS: HTTP/1.1 and HTTP/2 by ALPN, trust, and the forward proxy.
 
 use cxone_simulator::{
-    Action, Alpn, Canned, Endpoint, Fault, Quota, Region, Rest, RetryAfterForm, Script, Settings, Tls,
-    pattern,
+    Action, Alpn, Canned, Endpoint, Fault, Quota, Region, Rest, Script, Settings, Tls, pattern,
 };
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt as _, join, sink, split};
@@ -104,8 +103,8 @@ async fn a_401_in_the_middle_of_an_upload_over_tls_renews_the_token() {
 #[tokio::test]
 async fn a_429_over_tls_is_waited_for() {
     for (alpn, protocol) in BOTH {
-        let quota = Quota { requests: 1, per: Duration::from_secs(1), retry_after: RetryAfterForm::Seconds };
-        let setup = Setup::of(Settings { quota: Some(quota), ..over(alpn) }).await;
+        let quota = Quota::new(1, Duration::from_secs(1));
+        let setup = Setup::of(Settings { quotas: vec![quota], ..over(alpn) }).await;
         for number in 0..2 {
             let fields = format!("X-Request-Id: {number}\r\n");
             let response = setup.fetch(request("POST", "/api/v2/upload", &fields, "hello")).await;

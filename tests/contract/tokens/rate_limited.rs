@@ -9,7 +9,7 @@ use super::attempts;
 use crate::support::{Launch, Setup, request};
 
 fn limited(retry_after: RetryAfterForm, per: Duration) -> Settings {
-    Settings { quota: Some(Quota { requests: 1, per, retry_after }), ..Settings::default() }
+    Settings { quotas: vec![Quota::new(1, per).retry_after(retry_after)], ..Settings::default() }
 }
 
 /// A program whose upstream answers 429 with these fields, always.

@@ -51,7 +51,7 @@ pub(super) async fn respond(exchange: &mut Exchange<'_, '_>, path: Option<&str>)
         }
         None => return unauthorized(exchange, "exactly one bearer token is needed").await,
     };
-    if let Err(Exceeded(retry_after)) = exchange.region.quotas.take(&issued.client, Now::read()) {
+    if let Err(Exceeded(retry_after)) = exchange.region.quotas.take(&issued.client, path, Now::read()) {
         let mut response = Response::new(429, Framing::None);
         if let Some(retry_after) = retry_after {
             response = response.field("Retry-After", retry_after);

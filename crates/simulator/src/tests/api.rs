@@ -81,23 +81,22 @@ async fn stops_taking_tokens_that_are_revoked_or_old() {
 async fn limits_each_client_and_says_when_to_come_again() {
     let region = region().await;
     let bearer = Bearer::of(&region).await;
-    let quota =
-        |retry_after| crate::Quota { requests: 1, per: std::time::Duration::from_mins(1), retry_after };
-    region.quota(Some(quota(RetryAfterForm::Seconds)));
+    let quota = |form| crate::Quota::new(1, std::time::Duration::from_mins(1)).retry_after(form);
+    region.quotas([quota(RetryAfterForm::Seconds)]);
     assert_eq!(bearer.get("/api/v2/users/me").await.status, 200);
     let reply = bearer.get("/api/v2/users/me").await;
     assert_eq!((reply.status, reply.first("retry-after")), (429, Some("60")));
 
-    region.quota(Some(quota(RetryAfterForm::Date)));
+    region.quotas([quota(RetryAfterForm::Date)]);
     assert_eq!(bearer.get("/api/v2/users/me").await.status, 200);
     let reply = bearer.get("/api/v2/users/me").await;
     assert!(httpdate::parse_http_date(reply.first("retry-after").unwrap()).is_ok());
 
-    region.quota(Some(quota(RetryAfterForm::None)));
+    region.quotas([quota(RetryAfterForm::None)]);
     assert_eq!(bearer.get("/api/v2/users/me").await.status, 200);
     let reply = bearer.get("/api/v2/users/me").await;
     assert_eq!((reply.status, reply.first("retry-after")), (429, None));
-    region.quota(None);
+    region.quotas([]);
     assert_eq!(bearer.get("/api/v2/users/me").await.status, 200);
 }
 

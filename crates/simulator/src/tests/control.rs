@@ -67,7 +67,39 @@ async fn revokes_and_limits() {
     assert_eq!(once(&region, request("DELETE", "/_region/quota", "", "")).await.unwrap().status, 204);
     assert_eq!(bearer.get("/api/v2/users/me").await.status, 200);
     assert_eq!(once(&region, request("POST", "/_region/quota", "", "{}")).await.unwrap().status, 400);
+    let endless = r#"{"requests":1,"per_ms":0}"#;
+    assert_eq!(once(&region, request("POST", "/_region/quota", "", endless)).await.unwrap().status, 400);
     assert_clean(&region);
+}
+
+#[tokio::test]
+async fn takes_quotas_of_each_kind_and_says_what_has_been_used_of_them() {
+    let region = region().await;
+    let bearer = Bearer::of(&region).await;
+    let quotas = json!([
+        { "requests": 100, "per_ms": 60_000, "kind": "sliding", "retry_after": "none" },
+        { "requests": 1, "per_ms": 60_000, "kind": "bucket", "burst": 2, "path": "/api/v2/users" },
+    ]);
+    let put = request("POST", "/_region/quota", "", &quotas.to_string());
+    assert_eq!(once(&region, put).await.unwrap().status, 204);
+    let mut statuses = Vec::new();
+    for path in ["/api/v2/users/me", "/api/v2/users/7", "/api/v2/users/me", "/api/v2/echo"] {
+        statuses.push(bearer.get(path).await.status);
+    }
+    assert_eq!(statuses, [200, 200, 429, 200]);
+    once(&region, request("GET", "/api/v2/users/me", "", "")).await.unwrap();
+    let used = once(&region, request("GET", "/_region/quota", "", "")).await.unwrap().json();
+    assert_eq!(used["attempts"], json!({ "accepted": 3, "rejected": 1 }), "a 401 is neither");
+    let counts =
+        |quota: &Value| (quota["kind"].clone(), quota["accepted"].clone(), quota["rejected"].clone());
+    assert_eq!(counts(&used["quotas"][0]), (json!("sliding"), json!(3), json!(0)));
+    assert_eq!(counts(&used["quotas"][1]), (json!("bucket"), json!(2), json!(1)));
+    assert_eq!(used["quotas"][1]["path"], "/api/v2/users");
+    assert_eq!(region.attempts().accepted, 3);
+    assert_eq!(region.quota_use().len(), 2);
+    assert_eq!(once(&region, request("DELETE", "/_region/quota", "", "")).await.unwrap().status, 204);
+    assert!(region.quota_use().is_empty());
+    assert_eq!(bearer.get("/api/v2/users/me").await.status, 200);
 }
 
 #[tokio::test]

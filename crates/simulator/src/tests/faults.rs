@@ -43,6 +43,23 @@ async fn choose_their_requests() {
 }
 
 #[tokio::test]
+async fn happen_at_random_to_some_of_a_hundred() {
+    let region = region().await;
+    let bearer = Bearer::of(&region).await;
+    let fault = |percent| Fault::new(Action::Status(Canned::new(429))).at(Endpoint::Api).percent(percent);
+    for (percent, least, most) in [(0, 0, 0), (50, 1, 199), (100, 200, 200)] {
+        region.script(Script::of([fault(percent)]));
+        let mut rejected = 0;
+        let mut wire = Wire::to(&region).await;
+        for _ in 0..200 {
+            let reply = wire.ask(bearer.text("GET", "/api/v2/users/me", "", "")).await.unwrap();
+            rejected += u32::from(reply.status == 429);
+        }
+        assert!((least..=most).contains(&rejected), "{percent} %: {rejected}");
+    }
+}
+
+#[tokio::test]
 async fn delay_the_response() {
     let region = region().await;
     let bearer = scripted(&region, Action::Delay { ms: 150 }).await;

@@ -51,9 +51,9 @@ async fn a_token_request_on_a_pooled_connection() {
 async fn coming_again_too_early() {
     let region = region().await;
     let bearer = Bearer::of(&region).await;
-    let quota = Quota { requests: 0, per: Duration::from_millis(900), retry_after: RetryAfterForm::Seconds };
+    let quota = Quota::new(0, Duration::from_millis(900));
     for form in [RetryAfterForm::Seconds, RetryAfterForm::Date] {
-        region.quota(Some(Quota { retry_after: form, ..quota }));
+        region.quotas([quota.clone().retry_after(form)]);
         let id = format!("X-Request-Id: early-{form:?}\r\n");
         for expected in [429, 429] {
             let reply = bearer.ask("GET", "/api/v2/users/me", &id, "").await.unwrap();
@@ -62,7 +62,7 @@ async fn coming_again_too_early() {
         assert_eq!(broken(&region).pop(), Some(Rule::RetryAfter), "{form:?}");
     }
     let count = broken(&region).len();
-    region.quota(Some(quota));
+    region.quotas([quota]);
     let other = bearer.ask("GET", "/api/v2/users/me", "X-Request-Id: another\r\n", "").await.unwrap();
     assert_eq!(other.status, 429);
     tokio::time::sleep(Duration::from_secs(1)).await;
