@@ -102,7 +102,7 @@ impl Load {
         Ok(Self { clients, request })
     }
 
-    #[allow(clippy::expect_used, reason = "criterion has no way to be told of an error")]
+    #[expect(clippy::expect_used, reason = "criterion has no way to be told of an error")]
     fn measure(&mut self, times: u64) -> Spent {
         self.run(times).expect("every request is answered with 200")
     }

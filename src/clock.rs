@@ -56,7 +56,7 @@ impl Clock {
     }
 
     /// Reads both clocks.
-    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
     pub fn now(&self) -> Now {
         let steady = Instant::now();
         let wall = match self {

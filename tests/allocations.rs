@@ -6,7 +6,7 @@
 //! fields. Over TLS two more come from rustls, which seals each record into a vector of its own. A request's
 //! content adds six: hyper's channel for it, and what remembers it for a resend.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here fails the test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
 #[path = "../benches/loopback/mod.rs"]
 mod loopback;
@@ -130,7 +130,7 @@ fn cost(base_url: &str, ca_file: Option<&Path>, request: Vec<u8>) -> Cost {
     Cost { allocations: each(counted.count_total), bytes: each(counted.bytes_total) }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "counts of a short run")]
+#[expect(clippy::cast_precision_loss, reason = "counts of a short run")]
 fn each(total: u64) -> f64 {
     total as f64 / EXCHANGES as f64
 }

@@ -4,8 +4,8 @@
 //! Works on tokens, not on text: comments, strings and test code do not count, and paths inside
 //! macros do.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-#![allow(clippy::indexing_slicing, reason = "a test fails where there is less than it expects")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails where there is less than it expects")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

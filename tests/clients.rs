@@ -1,8 +1,8 @@
 //! Clients that other people wrote, unchanged, against `cxone-proxy demo`: what is not installed is
 //! skipped, and says so.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-#![allow(clippy::print_stderr, reason = "the person who runs the tests sees what was skipped")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "the person who runs the tests sees what was skipped")]
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;

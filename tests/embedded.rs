@@ -1,9 +1,9 @@
 //! The proxy as a `tower::Service` in programs with a server of their own.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "what fails here fails the test")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "what fails here fails the test")]
 
 #[path = "../examples/embed.rs"]
-#[allow(dead_code, reason = "the example's own main is not called")]
+#[expect(dead_code, reason = "the example's own main is not called")]
 mod embed;
 #[path = "../benches/loopback/mod.rs"]
 mod loopback;

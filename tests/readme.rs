@@ -1,6 +1,6 @@
 //! README, the documents beside it and the files for deployment name nothing that the program does not have.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{collections::BTreeSet, ffi::OsString, fs, path::Path};
 

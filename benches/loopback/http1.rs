@@ -27,7 +27,7 @@ pub(crate) fn start() -> io::Result<SocketAddr> {
 }
 
 /// Accepts for ever.
-#[allow(clippy::disallowed_methods, reason = "connections end with their peers, or with the process")]
+#[expect(clippy::disallowed_methods, reason = "connections end with their peers, or with the process")]
 pub(crate) async fn accept(listener: TcpListener, answers: Arc<Answers>) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;

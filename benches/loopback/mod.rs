@@ -5,7 +5,7 @@
 //! Answers: `/1k` 1 KiB of JSON, `/1m` 1 MiB, `/b/N` N bytes, `/slow` 1 KiB after one second,
 //! `/soon` after two milliseconds, everything else 2 bytes.
 
-#![allow(dead_code, reason = "every bench takes the parts that it needs")]
+#![expect(dead_code, reason = "every bench takes the parts that it needs")]
 
 pub(crate) mod answers;
 pub(crate) mod client;

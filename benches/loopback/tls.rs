@@ -68,7 +68,7 @@ pub(crate) fn start() -> Result<(SocketAddr, String), Box<dyn Error>> {
     Ok((address, ca_pem))
 }
 
-#[allow(clippy::disallowed_methods, reason = "connections end with their peers, or with the process")]
+#[expect(clippy::disallowed_methods, reason = "connections end with their peers, or with the process")]
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, answers: Arc<Answers>) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;

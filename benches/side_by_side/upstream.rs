@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-#[allow(clippy::disallowed_methods, reason = "connections end with their peers, or with the process")]
+#[expect(clippy::disallowed_methods, reason = "connections end with their peers, or with the process")]
 async fn accept_secure(
     listener: TcpListener,
     acceptor: TlsAcceptor,
@@ -70,7 +70,7 @@ async fn accept_secure(
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "streams end with their connection")]
+#[expect(clippy::disallowed_methods, reason = "streams end with their connection")]
 async fn serve_http2<S>(stream: S, answers: Arc<Answers>) -> Result<(), h2::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,

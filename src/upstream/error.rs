@@ -78,8 +78,6 @@ pub struct SendError {
     pub kind: ErrorKind,
     /// Whether the request can have reached the upstream.
     pub delivered: Delivered,
-    /// True where the connection had served an earlier request.
-    pub reused: bool,
     /// True where something of the response had arrived.
     pub answered: bool,
     source: Option<BoxError>,
@@ -91,57 +89,57 @@ const SHORTEST_TOO_LARGE: usize = 400;
 impl SendError {
     /// An error before anything was sent.
     pub(super) fn before_sending(kind: ErrorKind, source: Option<BoxError>) -> Self {
-        Self { kind, delivered: Delivered::Nothing, reused: false, answered: false, source }
+        Self { kind, delivered: Delivered::Nothing, answered: false, source }
     }
 
     /// An error of the response's body.
     pub(super) fn of_body(kind: ErrorKind, source: Option<BoxError>) -> Self {
-        Self { kind, delivered: Delivered::Maybe, reused: false, answered: true, source }
+        Self { kind, delivered: Delivered::Maybe, answered: true, source }
     }
 
     /// No response's head over HTTP/1.1.
-    pub(super) fn over_http1(error: hyper::Error, wire: &Wire, reused: bool) -> Self {
+    pub(super) fn over_http1(error: hyper::Error, wire: &Wire) -> Self {
         let delivered = if wire.has_written() { Delivered::Maybe } else { Delivered::Nothing };
         if is_of_upload(&error, wire) {
-            return Self::of_upload(delivered, reused, wire);
+            return Self::of_upload(delivered, wire);
         }
         let mut kind = read(&error).kind;
         // For a length that does not fit hyper gives the same error as for a header section that does not.
         if kind == ErrorKind::HeaderTooLarge && wire.received() < SHORTEST_TOO_LARGE {
             kind = ErrorKind::Malformed;
         }
-        Self { kind, delivered, reused, answered: wire.has_received(), source: Some(Box::new(error)) }
+        Self { kind, delivered, answered: wire.has_received(), source: Some(Box::new(error)) }
     }
 
     /// No response's head over HTTP/2.
-    pub(super) fn over_http2(error: hyper::Error, wire: &Wire, reused: bool) -> Self {
+    pub(super) fn over_http2(error: hyper::Error, wire: &Wire) -> Self {
         if is_of_upload(&error, wire) {
-            return Self::of_upload(Delivered::Maybe, reused, wire);
+            return Self::of_upload(Delivered::Maybe, wire);
         }
         let Reading { kind, unprocessed, rejected } = read(&error);
         let delivered = if unprocessed { Delivered::NotProcessed } else { Delivered::Maybe };
-        Self { kind, delivered, reused, answered: rejected, source: Some(Box::new(error)) }
+        Self { kind, delivered, answered: rejected, source: Some(Box::new(error)) }
     }
 
-    fn of_upload(delivered: Delivered, reused: bool, wire: &Wire) -> Self {
+    fn of_upload(delivered: Delivered, wire: &Wire) -> Self {
         let (kind, source) = (ErrorKind::RequestBody, wire.take_failure());
-        Self { kind, delivered, reused, answered: false, source }
+        Self { kind, delivered, answered: false, source }
     }
 
     /// `response_timeout` is over.
-    pub(super) fn late(wire: &Wire, reused: bool) -> Self {
+    pub(super) fn late(wire: &Wire) -> Self {
         let (kind, answered) = (ErrorKind::ResponseTimeout, wire.has_received());
-        Self { kind, delivered: Delivered::Maybe, reused, answered, source: None }
+        Self { kind, delivered: Delivered::Maybe, answered, source: None }
     }
 
     /// A response that must not be followed.
-    pub(super) fn unusable(unusable: Unusable, reused: bool) -> Self {
+    pub(super) fn unusable(unusable: Unusable) -> Self {
         let kind = match unusable {
             Unusable::Coding | Unusable::Length => ErrorKind::Malformed,
             Unusable::Unasked => ErrorKind::UnaskedUpgrade,
         };
         let source: Option<BoxError> = Some(Box::new(unusable));
-        Self { kind, delivered: Delivered::Maybe, reused, answered: true, source }
+        Self { kind, delivered: Delivered::Maybe, answered: true, source }
     }
 
     /// What is wrong with the certificate, where that is what went wrong.

@@ -5,7 +5,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -37,7 +37,6 @@ pub(super) struct Http1<B> {
     wire: Arc<Wire>,
     /// [`READY`] and [`ALLOWED`]; the one that is set last gives the connection back.
     phase: AtomicU8,
-    has_served: AtomicBool,
     /// Set where the task hands the byte stream to its home instead of closing it; idle since then.
     parking: Mutex<Option<Instant>>,
 }
@@ -92,7 +91,6 @@ pub(super) async fn start<B, H: Home<B>>(
     builder: &Builder,
     home: Weak<H>,
     upgrades: bool,
-    has_served: bool,
 ) -> hyper::Result<Arc<Http1<B>>>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -104,7 +102,6 @@ where
         sender: Mutex::new(Some(sender)),
         wire,
         phase: AtomicU8::new(0),
-        has_served: AtomicBool::new(has_served),
         parking: Mutex::new(None),
     });
     let driven = handle.clone();
@@ -177,11 +174,6 @@ impl<B> Http1<B> {
         &self.wire
     }
 
-    /// True from the second request on.
-    pub(super) fn has_served(&self) -> bool {
-        self.has_served.load(Ordering::Relaxed)
-    }
-
     /// Ends it once what is under way is over.
     pub(super) fn close(&self) {
         *self.lock() = None;
@@ -237,7 +229,6 @@ where
     /// Hands the request to hyper. Cancellation: dropping the future closes the connection.
     pub(super) fn send(&self, request: Request<B>) -> impl Future<Output = Outcome<B>> + use<B> {
         self.wire.begin();
-        self.has_served.store(true, Ordering::Relaxed);
         let request = request.map(|body| Upload::over_http1(body, &self.wire));
         let mut sender = self.lock();
         let sent = match &mut *sender {

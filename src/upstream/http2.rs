@@ -67,7 +67,6 @@ struct State {
     limit: AtomicUsize,
     /// Streams that we ended before the peer did.
     resets: AtomicUsize,
-    has_served: AtomicBool,
     /// A stream was opened since the last sweep.
     was_used: AtomicBool,
     /// The first of the last sweeps that all found it unused.
@@ -78,8 +77,6 @@ struct State {
 pub(super) struct Stream {
     state: Arc<State>,
     has_ended: bool,
-    /// The connection had served an earlier request.
-    pub(super) is_reused: bool,
 }
 
 /// Starts HTTP/2 on `io` and waits for the peer's SETTINGS, so that the number of streams it allows is known
@@ -119,7 +116,6 @@ where
         streams: AtomicUsize::new(0),
         limit: AtomicUsize::new(connection.current_max_send_streams()),
         resets: AtomicUsize::new(0),
-        has_served: AtomicBool::new(false),
         was_used: AtomicBool::new(true),
         idle_since: Mutex::new(None),
     });
@@ -262,8 +258,7 @@ impl<B> Http2<B> {
         }
         state.streams.fetch_add(1, Ordering::Relaxed);
         state.was_used.store(true, Ordering::Relaxed);
-        let is_reused = state.has_served.swap(true, Ordering::Relaxed);
-        Some((self.clone(), Stream { state: state.clone(), has_ended: false, is_reused }))
+        Some((self.clone(), Stream { state: state.clone(), has_ended: false }))
     }
 
     /// It has turned a request away: no other request should try it.

@@ -139,16 +139,15 @@ where
         options: SendOptions,
     ) -> Attempt<B> {
         let to_head = *request.method() == Method::HEAD;
-        let reused = connection.has_served();
         let wire = connection.wire();
         let outcome = connection.send(self.for_http1(request, options.websocket));
         let response = match self.in_time(outcome, wire).await {
             Some(Ok(response)) => response,
             Some(Err(Unanswered::Unsent(request))) => return Attempt::Unsent(request),
             Some(Err(Unanswered::Failed(error))) => {
-                return Attempt::Failed(SendError::over_http1(error, wire, reused));
+                return Attempt::Failed(SendError::over_http1(error, wire));
             }
-            None => return Attempt::Failed(SendError::late(wire, reused)),
+            None => return Attempt::Failed(SendError::late(wire)),
         };
         let (mut parts, body) = response.into_parts();
         let examined = framing::examine_http1(&mut parts, to_head, options.websocket);
@@ -162,7 +161,7 @@ where
                 let body = ResponseBody::new(body, examined.is_bodiless, None);
                 Attempt::Responded(Response::from_parts(parts, body))
             }
-            Err(unusable) => Attempt::Failed(SendError::unusable(unusable, reused)),
+            Err(unusable) => Attempt::Failed(SendError::unusable(unusable)),
         }
     }
 
@@ -173,7 +172,6 @@ where
         request: Request<B>,
     ) -> Attempt<B> {
         let to_head = *request.method() == Method::HEAD;
-        let reused = stream.is_reused;
         let wire = Arc::new(Wire::default());
         let request = match self.for_http2(request) {
             Ok(request) => request,
@@ -192,9 +190,9 @@ where
                 if !wire.has_failed() {
                     stream.end();
                 }
-                return Attempt::Failed(SendError::over_http2(error, &wire, reused));
+                return Attempt::Failed(SendError::over_http2(error, &wire));
             }
-            None => return Attempt::Failed(SendError::late(&wire, reused)),
+            None => return Attempt::Failed(SendError::late(&wire)),
         };
         let is_bodiless = framing::is_bodiless(response.status(), to_head);
         Attempt::Responded(response.map(|body| ResponseBody::new(body, is_bodiless, Some(stream))))
@@ -252,7 +250,7 @@ where
         if options.reuse == Reuse::Allowed && !only_http1 {
             match pool.take_http1() {
                 Some(Kept::Live(connection)) => return Ok((Connection::Http1(connection), false)),
-                Some(Kept::Parked(io)) => return Ok((shared.begin_http1(io, false, true).await?, false)),
+                Some(Kept::Parked(io)) => return Ok((shared.begin_http1(io, false).await?, false)),
                 None => {}
             }
             if let Some((connection, stream)) = pool.share_http2(None) {
@@ -308,7 +306,7 @@ where
                 if !only_http1 {
                     self.pool.learn(true);
                 }
-                self.begin_http1(io, only_http1, false).await
+                self.begin_http1(io, only_http1).await
             }
             Fresh::Http2(io) => {
                 self.pool.learn(false);
@@ -320,14 +318,9 @@ where
         }
     }
 
-    async fn begin_http1(
-        &self,
-        io: UpstreamIo,
-        upgrades: bool,
-        has_served: bool,
-    ) -> Result<Connection<B>, SendError> {
+    async fn begin_http1(&self, io: UpstreamIo, upgrades: bool) -> Result<Connection<B>, SendError> {
         let pool = Arc::downgrade(&self.pool);
-        let begun = http1::start(io, &self.http1, pool, upgrades, has_served).await;
+        let begun = http1::start(io, &self.http1, pool, upgrades).await;
         let failed = |error| SendError::before_sending(ErrorKind::Closed, Some(Box::new(error)));
         begun.map(Connection::Http1).map_err(failed)
     }

@@ -1,9 +1,9 @@
 //! What the contract promises, tested over real sockets with the built program: one module for each section.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-#![allow(clippy::indexing_slicing, reason = "a test fails where there is less than it expects")]
-#![allow(clippy::disallowed_methods, reason = "real time, and tasks that end with their test's runtime")]
-#![allow(clippy::print_stderr, reason = "a failed test shows the program's log")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails where there is less than it expects")]
+#![expect(clippy::disallowed_methods, reason = "real time, and tasks that end with their test's runtime")]
+#![expect(clippy::print_stderr, reason = "a failed test shows the program's log")]
 
 mod admin;
 mod commands;

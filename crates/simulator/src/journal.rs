@@ -66,13 +66,11 @@ pub(super) fn latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).collect()
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands the field over by reference")]
 fn milliseconds<S: serde::Serializer>(at: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_f64(at.as_secs_f64() * 1000.0)
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands the field over by reference")]
-#[allow(clippy::ref_option, reason = "serde hands the field over by reference")]
+#[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
 fn milliseconds_if_any<S: serde::Serializer>(at: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => milliseconds(at, to),

@@ -141,7 +141,7 @@ async fn a_peer_that_has_fallen_silent_is_found() {
             panic!("it waits for ever");
         };
         assert!(began.elapsed() <= Duration::from_secs(41), "{:?}", began.elapsed());
-        let error = SendError::over_http2(error, &Wire::default(), true);
+        let error = SendError::over_http2(error, &Wire::default());
         assert_eq!((error.kind, error.delivered), (ErrorKind::Silent, Delivered::Maybe));
         assert!(!client.is_open());
     }

@@ -121,7 +121,6 @@ async fn what_is_no_response_is_named() {
         assert_eq!((error.kind, error.delivered), (kind, Delivered::Maybe), "{excerpt:?}: {error:?}");
         assert_eq!(error.answered, !raw.is_empty(), "{excerpt:?}");
         assert_eq!(error.is_of_dead_connection(), raw.is_empty(), "{excerpt:?}");
-        assert!(!error.reused);
     }
 }
 

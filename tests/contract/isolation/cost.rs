@@ -84,7 +84,16 @@ async fn trailers_that_arrive_byte_by_byte_cost_no_more_than_their_number_accoun
     };
     // The first run pays for what is set up once.
     dripped(100).await;
-    let (few, many) = (dripped(3_500).await, dripped(14_000).await);
-    // Four times as many; a scan from the start each time would make it sixteen.
-    assert!(many < few * 8, "{few:?} for 3,500 and {many:?} for 14,000");
+    // The kernel joins bytes that wait for a busy proxy, and so a machine with other work to do makes single figures
+    // smaller. A scan from the start each time would fail in every round.
+    let mut rounds = Vec::new();
+    for _ in 0..5 {
+        let (few, many) = (dripped(3_500).await, dripped(14_000).await);
+        // Four times as many; a scan from the start each time would make it sixteen.
+        if many < few * 8 {
+            return;
+        }
+        rounds.push((few, many));
+    }
+    panic!("for 3,500 and 14,000: {rounds:?}");
 }

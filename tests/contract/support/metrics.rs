@@ -36,7 +36,7 @@ impl Metrics {
     }
 
     /// The sum of all samples of this name and these labels, which must exist, as a whole number.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     pub(crate) fn count(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let value = self.sum(name, labels).unwrap_or_else(|| panic!("no {name} {labels:?}:\n{}", self.text));
         assert!(value >= 0.0 && value.fract() == 0.0, "{name} {labels:?} is {value}");

@@ -16,8 +16,8 @@ static PATTERN: [u8; 251 * 264] = {
     let mut pattern = [0; 251 * 264];
     let mut at = 0;
     while at < pattern.len() {
-        #[allow(clippy::cast_possible_truncation, reason = "a remainder of 251 is less than 256")]
-        #[allow(clippy::indexing_slicing, reason = "the loop's own bound; checked when compiled")]
+        #[expect(clippy::cast_possible_truncation, reason = "a remainder of 251 is less than 256")]
+        #[expect(clippy::indexing_slicing, reason = "the loop's own bound; checked when compiled")]
         {
             pattern[at] = (at % 251) as u8;
         }
@@ -128,7 +128,7 @@ static BENCH_1K: [u8; ONE_K] = {
     let mut document = [b'x'; ONE_K];
     let (start, end) = (b"{\"pad\":\"", b"\"}");
     let mut at = 0;
-    #[allow(clippy::indexing_slicing, reason = "the loops' own bounds; checked when compiled")]
+    #[expect(clippy::indexing_slicing, reason = "the loops' own bounds; checked when compiled")]
     {
         while at < start.len() {
             document[at] = start[at];
