@@ -73,7 +73,7 @@ fn start_proxy(base_url: &str, ca_file: Option<&Path>) -> Result<SocketAddr, Box
 fn serve(config: &Config, tell: &mpsc::Sender<Result<Bound, String>>) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut running = run::start(config, None)?;
+        let mut running = run::start(config, None, run::Options::default())?;
         let _ = tell.send(Ok(running.proxy.clone()));
         running.failed().await;
         Ok(())

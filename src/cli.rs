@@ -9,14 +9,12 @@ use std::{
     time::Duration,
 };
 
-use clap::{Arg, ArgAction, ArgMatches, error::ErrorKind, value_parser};
-#[cfg(feature = "simulator")]
-use clap::{Args, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind, value_parser};
 
 #[cfg(feature = "simulator")]
 use crate::commands::{region_limits::Limits, simulate};
 use crate::{
-    commands::{Command, check, ready},
+    commands::{Command, check, ready, serve},
     config::{
         self, Flags,
         options::{self, Entry, Fallback},
@@ -65,7 +63,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, B
     }
     let matches = command.try_get_matches_from_mut(arguments)?;
     match matches.subcommand() {
-        Some(("serve", given)) => Ok(Command::Serve(flags(given, &options::TABLE))),
+        Some(("serve", given)) => serve::Options::from_arg_matches(given)
+            .map(|asked| Command::Serve(flags(given, &options::TABLE), asked))
+            .map_err(Box::new),
         Some(("check", given)) => {
             let path = given.get_one::<String>("path").cloned();
             Ok(Command::Check(
@@ -129,7 +129,7 @@ fn command() -> clap::Command {
         .about("Forwards local HTTP requests to NICE CXone with an OAuth 2.0 bearer token attached")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(proxy("serve", "Run the proxy until SIGTERM or SIGINT"))
+        .subcommand(serve::Options::augment_args(proxy("serve", "Run the proxy until SIGTERM or SIGINT")))
         .subcommand(
             only_for_tokens(proxy("check", "Examine configuration, connection, TLS, clock and log-in one after the other, and say what to do where one fails"))
                 .after_help(ACCEPTS_ALL)

@@ -61,7 +61,7 @@
 //! | 4 | `admin` | `access`, `clock`, `drain`, `metrics`, `text`, `tokens` |
 //! | 5 | `config` | `access`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `upstream` |
 //! | 6 | `run` | `access`, `admin`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `proxy`, `server`, `tokens`, `upstream` |
-//! | 7 | `commands` | `access`, `certificate`, `clock`, `config`, `discovery`, `invalid`, `log`, `proxy`, `run`, `secret`, `server`, `tokens`, `upstream` |
+//! | 7 | `commands` | `access`, `certificate`, `clock`, `config`, `discovery`, `invalid`, `log`, `metrics`, `proxy`, `run`, `secret`, `server`, `tokens`, `upstream` |
 //! | 8 | `cli` | `commands`, `config` |
 //!
 //! What follows from it:

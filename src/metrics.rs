@@ -12,13 +12,15 @@ mod counters;
 mod families;
 mod histogram;
 mod labels;
+mod latencies;
 mod process;
 mod profile;
 mod rare;
+mod summary;
 mod tokens;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -28,6 +30,7 @@ use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 pub use counters::Counters;
 pub use labels::{Label, RetryReason, WaitReason};
 pub use profile::{InFlight, ProfileMetrics};
+pub use summary::{Latency, Summary};
 pub use tokens::{GRANTS, OUTCOMES};
 
 use families::Pulled;
@@ -58,6 +61,8 @@ struct Shared {
     profiles: Arc<Mutex<Vec<Arc<Profile>>>>,
     rare: Rare,
     in_flight: Arc<AtomicUsize>,
+    /// Profiles that are made from now on keep latencies.
+    records_latencies: AtomicBool,
     phase: IntGaugeVec,
     /// What modules above count, by name.
     counters: Mutex<BTreeMap<&'static str, IntCounterVec>>,
@@ -81,16 +86,28 @@ impl Metrics {
             registry,
             profiles,
             in_flight: Arc::default(),
+            records_latencies: AtomicBool::new(false),
             counters: Mutex::default(),
         }));
         metrics.set_draining(false);
         metrics
     }
 
+    /// Profiles that are made from now on keep the latency of every request, for [`Metrics::summary`].
+    pub fn record_latencies(&self) {
+        self.0.records_latencies.store(true, Ordering::Relaxed);
+    }
+
+    fn profiles(&self) -> Vec<Arc<Profile>> {
+        self.0.profiles.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The handle of a profile, with counters for one core. To be resolved once: each call makes another
     /// profile. [`ProfileMetrics::for_core`] makes the handles of the other cores.
     pub fn profile(&self, name: &str) -> ProfileMetrics {
-        let profile = Arc::new(Profile::new(name, &self.0.rare, Arc::clone(&self.0.in_flight)));
+        let records_latencies = self.0.records_latencies.load(Ordering::Relaxed);
+        let in_flight = Arc::clone(&self.0.in_flight);
+        let profile = Arc::new(Profile::new(name, &self.0.rare, in_flight, records_latencies));
         self.0.profiles.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&profile));
         ProfileMetrics::new(profile)
     }

@@ -3,6 +3,7 @@
 //! One thread for each core serves clients. The thread that calls [`start`] runs the refresh tasks and
 //! serves the admin pages, so that neither waits behind the other.
 
+mod dry_run;
 mod embedded;
 mod error;
 mod listeners;
@@ -29,6 +30,7 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::server::{self, Bound, Connections};
+use dry_run::Stub;
 use listeners::Listeners;
 
 /// The program's version.
@@ -61,12 +63,28 @@ pub struct Running {
     admin_task: Option<JoinHandle<()>>,
     tasks: JoinSet<()>,
     connections: Connections,
+    /// What answers in place of the upstream.
+    stub: Option<Stub>,
+}
+
+/// How a run differs from the usual one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// A stub answers in place of upstream and token endpoint.
+    pub dry_run: bool,
+    /// [`Metrics::summary`] has latencies.
+    pub records_latencies: bool,
 }
 
 /// Starts everything: the listeners first, so that a taken address is reported before anything else
 /// happens, then the tasks that keep tokens fresh, then the workers, which do not wait for tokens. To be
 /// called on a runtime that goes on to be driven. `log` is the running log, where there is one.
-pub fn start(config: &Config, log: Option<&Log>) -> Result<Running, StartError> {
+pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Running, StartError> {
+    if options.dry_run {
+        let (diverted, stub) = dry_run::divert(config)?;
+        let running = start(&diverted, log, Options { dry_run: false, ..options })?;
+        return Ok(Running { stub: Some(stub), ..running });
+    }
     workers::raise_file_limit();
     let listeners = Listeners::bind(config)?;
     let threads =
@@ -77,6 +95,9 @@ pub fn start(config: &Config, log: Option<&Log>) -> Result<Running, StartError> 
     let metrics = Metrics::new(VERSION, clock.now().wall);
     if let Some(log) = log {
         metrics.log_lines_dropped(log.dropped_lines());
+    }
+    if options.records_latencies {
+        metrics.record_latencies();
     }
     let mut tasks = JoinSet::new();
     let profiles = profiles::prepare(config, &listeners, &clock, &metrics, &admin_drain, &mut tasks)?;
@@ -114,10 +135,16 @@ pub fn start(config: &Config, log: Option<&Log>) -> Result<Running, StartError> 
         admin_task,
         tasks,
         connections,
+        stub: None,
     })
 }
 
 impl Running {
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Resolves when the proxy can no longer do its work, with what has ended that should not have.
     /// Cancel safe.
     pub async fn failed(&mut self) -> &'static str {
@@ -152,6 +179,7 @@ impl Running {
         if let Some(admin) = self.admin_task {
             let _ = timeout(LAST_ADMIN_RESPONSE, admin).await;
         }
+        drop(self.stub);
         ended
     }
 }

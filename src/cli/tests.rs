@@ -24,7 +24,7 @@ fn every_option_is_a_flag_of_the_commands_that_load_it() {
         for entry in options::TABLE.iter() {
             let Some(flag) = entry.flag else { continue };
             let flags = match parsed(&format!("cxone-proxy {name} --{flag} value")) {
-                Ok(Command::Serve(flags) | Command::Check(flags, _) | Command::Token(flags)) => flags,
+                Ok(Command::Serve(flags, _) | Command::Check(flags, _) | Command::Token(flags)) => flags,
                 Ok(_) => panic!("another command"),
                 Err(error) => panic!("{error}"),
             };
@@ -36,7 +36,10 @@ fn every_option_is_a_flag_of_the_commands_that_load_it() {
 
 #[test]
 fn each_command_takes_its_own_options() {
-    let Ok(Command::Serve(flags)) = parsed("cxone-proxy serve --config a.toml --via=off") else { panic!() };
+    let Ok(Command::Serve(flags, asked)) = parsed("cxone-proxy serve --config a.toml --via=off") else {
+        panic!()
+    };
+    assert_eq!(asked, serve::Options::default());
     assert_eq!(flags.config, Some("a.toml".into()));
     assert_eq!(flags.values, [(&options::VIA, "off".into())]);
     let Ok(Command::Ready(flags, options)) =

@@ -43,7 +43,7 @@ pub(super) fn run(limits: &Limits, flags: &Flags, environment: &Environment) -> 
             Ok(config) => config,
             Err(error) => return Ok(misconfigured(&error)),
         };
-        let running = match run::start(&config, log.as_ref()) {
+        let running = match run::start(&config, log.as_ref(), run::Options::default()) {
             Ok(running) => running,
             Err(error) => return Ok(not_started(&error, &config)),
         };

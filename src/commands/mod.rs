@@ -16,6 +16,7 @@ pub mod serve;
 mod signals;
 #[cfg(feature = "simulator")]
 pub mod simulate;
+pub mod summary;
 pub mod token;
 
 pub use self::ending::Ending;
@@ -24,7 +25,7 @@ use crate::config::{Environment, Flags};
 /// A command with its options; the options' values are not parsed yet.
 pub enum Command {
     /// Runs the proxy.
-    Serve(Flags),
+    Serve(Flags, serve::Options),
     /// Says whether it could run, and where it fails if not.
     Check(Flags, check::Options),
     /// Prints an access token.
@@ -43,7 +44,7 @@ impl Command {
     /// Runs it to its end, on this thread.
     pub fn run(self, environment: &Environment) -> Ending {
         match self {
-            Self::Serve(flags) => serve::run(&flags, environment),
+            Self::Serve(flags, options) => serve::run(&flags, environment, options),
             Self::Check(flags, options) => check::run(&flags, environment, &options),
             Self::Token(flags) => token::run(&flags, environment),
             Self::Ready(flags, options) => ready::run(&flags, environment, options),

@@ -6,6 +6,7 @@ use super::{
     complaint::{complain, complain_in, misconfigured},
     ending::Ending,
     signals::{Signals, on_this_thread},
+    summary,
 };
 use crate::{
     config::{self, Config, Environment, Flags, Loaded},
@@ -13,8 +14,21 @@ use crate::{
     run::{self, Ended, Running, StartError},
 };
 
+/// What the command line says beside the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct Options {
+    /// Ask neither the CXone API nor the token endpoint: a stub answers 200 to everything, with `X-Dry-Run`. For
+    /// trying a configuration or the script of a load test
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Print a summary at the end: requests, statuses, latencies, waits, retries. On a terminal this is the default
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub summary: Option<summary::Form>,
+}
+
 /// Loads the configuration, serves, and drains.
-pub(super) fn run(flags: &Flags, environment: &Environment) -> Ending {
+pub(super) fn run(flags: &Flags, environment: &Environment, options: Options) -> Ending {
     let Loaded { config, warnings } = match config::load(flags, environment) {
         Ok(loaded) => loaded,
         Err(error) => return misconfigured(&error),
@@ -26,8 +40,16 @@ pub(super) fn run(flags: &Flags, environment: &Environment) -> Ending {
     }
     ending(on_this_thread(async {
         let mut signals = Signals::new()?;
-        match run::start(&config, log.as_ref()) {
-            Ok(running) => Ok(until_ended(running, &mut signals, &config).await),
+        let form = summary::Form::or_by_place(options.summary);
+        let records_latencies = form != summary::Form::Off;
+        let how = run::Options { dry_run: options.dry_run, records_latencies };
+        match run::start(&config, log.as_ref(), how) {
+            Ok(running) => {
+                let metrics = running.metrics().clone();
+                let ended = until_ended(running, &mut signals, &config).await;
+                form.print(&metrics.summary());
+                Ok(ended)
+            }
             Err(error) => Ok(not_started(&error, &config)),
         }
     }))

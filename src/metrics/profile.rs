@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::histogram::Histogram;
+use super::latencies::{Latencies, Recorded};
 use super::rare::{Rare, RareOf};
 use super::{RetryReason, TokenObserver, WaitReason};
 
@@ -39,6 +40,7 @@ pub(super) struct Profile {
     families: Rare,
     /// Of all profiles.
     in_flight: Arc<AtomicUsize>,
+    records_latencies: bool,
 }
 
 /// One profile on one core.
@@ -50,6 +52,7 @@ struct Core {
     upstream_responses: Vec<AtomicU64>,
     request_duration: Histogram,
     upstream_duration: Histogram,
+    latencies: Option<Latencies>,
     in_flight: AtomicUsize,
     /// Of all profiles on all cores.
     all_in_flight: Arc<AtomicUsize>,
@@ -94,6 +97,9 @@ impl ProfileMetrics {
     /// A request has come to its end, `taken` after the end of its header section.
     pub fn request_finished(&self, taken: Duration) {
         self.core.request_duration.observe(taken);
+        if let Some(latencies) = &self.core.latencies {
+            latencies.record(taken);
+        }
     }
 
     /// A response of the API, `taken` after the attempt began.
@@ -216,13 +222,19 @@ fn column(status: StatusCode) -> usize {
 }
 
 impl Profile {
-    pub(super) fn new(name: &str, families: &Rare, in_flight: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(
+        name: &str,
+        families: &Rare,
+        in_flight: Arc<AtomicUsize>,
+        records_latencies: bool,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             cores: Mutex::default(),
             rare: families.of(name),
             families: families.clone(),
             in_flight,
+            records_latencies,
         }
     }
 
@@ -233,6 +245,7 @@ impl Profile {
             upstream_responses: zeroes(STATUSES),
             request_duration: Histogram::default(),
             upstream_duration: Histogram::default(),
+            latencies: self.records_latencies.then(Latencies::new).flatten(),
             in_flight: AtomicUsize::new(0),
             all_in_flight: Arc::clone(&self.in_flight),
         });
@@ -242,6 +255,15 @@ impl Profile {
 
     fn cores(&self) -> Vec<Arc<Core>> {
         self.cores.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds the latencies of all cores.
+    pub(super) fn add_latencies(&self, recorded: &mut Recorded) {
+        for core in self.cores() {
+            if let Some(latencies) = &core.latencies {
+                recorded.add(latencies);
+            }
+        }
     }
 
     fn in_flight(&self) -> usize {

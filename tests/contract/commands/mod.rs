@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod dry_run;
 mod logging;
 mod results;
 mod terminal;
