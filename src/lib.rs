@@ -76,7 +76,7 @@
 //! `access/names.rs`, `access/problem.rs`, `access/target.rs`, `admin/index.rs`,
 //! `commands/check/suspicions.rs`, `config/file.rs`, `config/rate.rs`, `config/spelling.rs`,
 //! `config/urls.rs`, `log/io_cause.rs`, `log/repeats.rs`, `proxy/pace/accepted.rs`,
-//! `proxy/pace/controller.rs`, `proxy/request.rs`, `proxy/retry.rs`,
+//! `proxy/hop_by_hop.rs`, `proxy/pace/controller.rs`, `proxy/request.rs`, `proxy/retry.rs`,
 //! `proxy/rewrite/cookies.rs`, `proxy/rewrite/json_links.rs`, `proxy/rewrite/location.rs`,
 //! `proxy/rewrite/mapping.rs`, `proxy/via.rs`, `server/listen.rs`, `server/request_check.rs`,
 //! `server/states.rs`, `server/target_gate.rs`, `text.rs`, `tokens/claims.rs`, `tokens/clock_skew.rs`,

@@ -17,7 +17,7 @@ use super::problem::{Problem, ProblemKind};
 use super::target::{self, Target, TargetError, split_authority, strip_scheme};
 use crate::text::printable_bytes;
 
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What the guard goes by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -167,6 +167,10 @@ fn check_origin<'a>(
     host: Option<&NamedHost>,
     settings: &Settings,
 ) -> Result<Option<&'a HeaderValue>, Refusal> {
+    // Most clients are no browsers, and a look at each name costs less than the hashes of both.
+    if !headers.keys().any(|name| *name == ORIGIN || *name == SEC_FETCH_SITE) {
+        return Ok(None);
+    }
     match only(headers, ORIGIN).map_err(|Repeated| Refusal::Origin)? {
         Some(origin) if settings.allows(origin) => Ok(Some(origin)),
         Some(origin) if host.is_some_and(|host| is_same_origin(origin, host.as_str())) => Ok(None),
@@ -177,7 +181,7 @@ fn check_origin<'a>(
 }
 
 fn is_cross_site(headers: &HeaderMap) -> bool {
-    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    let mut sites = headers.get_all(&SEC_FETCH_SITE).iter();
     sites.any(|line| {
         line.as_bytes()
             .split(|byte| *byte == b',')
@@ -226,6 +230,10 @@ fn is_at(address: IpAddr, local: Option<IpAddr>) -> bool {
 fn address(host: &str) -> Option<IpAddr> {
     if let Some(inner) = host.strip_prefix('[') {
         return inner.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+    }
+    // Hardly any host is an address, and the parser of addresses takes its time to say so.
+    if !host.starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
     }
     host.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
 }

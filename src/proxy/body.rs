@@ -8,8 +8,8 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use super::budget::Reserved;
+use super::hop_by_hop::remove_forbidden_trailers;
 use super::in_flight::InFlight;
-use super::request::remove_forbidden_trailers;
 use crate::upstream::{ResponseBody, SendError};
 
 /// What is handed on at once of what was kept.

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, sleep};
 
@@ -49,20 +50,20 @@ struct Attempts {
 
 impl Shared {
     /// Responds to one request: with the upstream's response, or with a problem.
-    pub(super) async fn respond<B>(&self, arrival: Arrival, request: Request<B>) -> Response<Body>
+    pub(super) async fn respond<B>(&self, arrival: Arrival, mut head: Parts, body: B) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
+        let method = head.method.clone();
         let Some(first) = self.profiles.first() else {
             let problem = problems::no_profile(&self.profiles);
             self.problems.add(problem.kind());
-            return self.problem(problem, request.method(), None);
+            return self.problem(problem, &method, None);
         };
-        let mut in_flight = InFlight::begin(first, request.method(), self.clock.now());
-        let method = request.method().clone();
-        let origin = self.allowed_origin(&request);
-        let response = self.forward(arrival, request, &mut in_flight).await;
+        let origin = self.allowed_origin(&head);
+        let mut in_flight = InFlight::begin(first, &method, self.clock.now());
+        let response = self.forward(arrival, &mut head, body, &mut in_flight).await;
         let response = response.unwrap_or_else(|problem| {
             if !in_flight.has_client_left() {
                 self.problems.add(problem.kind());
@@ -82,26 +83,28 @@ impl Shared {
     }
 
     /// The allowed web origin that sent a request: its page may read a problem as well.
-    fn allowed_origin<B>(&self, request: &Request<B>) -> Option<HeaderValue> {
+    fn allowed_origin(&self, head: &Parts) -> Option<HeaderValue> {
         let settings = self.guard.settings();
         if settings.origins.is_empty() {
             return None;
         }
-        access::guard::allowed_origin(request.headers(), settings).cloned()
+        access::guard::allowed_origin(&head.headers, settings).cloned()
     }
 
+    /// `head` stays where it is until the first attempt takes it: it is large, and each function that it is handed
+    /// to would move it.
     async fn forward<B>(
         &self,
         arrival: Arrival,
-        request: Request<B>,
+        head: &mut Parts,
+        body: B,
         in_flight: &mut InFlight,
     ) -> Result<Response<Body>, Problem>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        let (mut parts, body) = request.into_parts();
-        let route = match self.admit(arrival, &mut parts)? {
+        let route = match self.admit(arrival, head)? {
             Admission::Forward(route) => route,
             Admission::Respond(response) => return Ok(*response),
         };
@@ -111,12 +114,12 @@ impl Shared {
         let mut spent = Spent::default();
         let (token, base, upstream) = self.destination(profile, in_flight.began(), &mut spent).await?;
         let path = route.join(base.prefix())?;
-        let websocket = asks_for_websocket(&parts);
-        let client_upgrade = if websocket { parts.extensions.remove() } else { None };
+        let websocket = asks_for_websocket(head);
+        let client_upgrade = if websocket { head.extensions.remove() } else { None };
         let additions =
-            Additions { loop_member: &self.settings.loop_member, via: via(self.settings.via, parts.version) };
+            Additions { loop_member: &self.settings.loop_member, via: via(self.settings.via, head.version) };
         let mut attempts = Attempts {
-            template: Template::new(parts, path, &additions),
+            template: Template::new(head, path, &additions),
             replay: Replay::new(body, self.settings.replay_buffer, &self.settings.replay_memory),
             token,
             spent,
@@ -129,12 +132,17 @@ impl Shared {
         let mut began =
             if attempts.spent.waited.is_zero() { in_flight.began().steady } else { Instant::now() };
         loop {
-            let attempt = attempts.template.attempt(&attempts.token, attempts.replay.reader());
+            let attempt = attempts.template.attempt(head, &attempts.token, attempts.replay.reader());
             match upstream.send(attempt, attempts.how).await {
                 Ok(response) => {
                     profile.metrics.upstream_response(response.status(), began.elapsed());
-                    if let Some(response) = self.after_response(profile, &mut attempts, response).await? {
-                        return self.relay(response, &went, &mut attempts, in_flight).await;
+                    if response.status().is_success() {
+                        profile.tokens.accepted(attempts.token.generation(), attempts.key());
+                        return self.relay(response, &went, &attempts, in_flight).await;
+                    }
+                    let decided = Box::pin(self.after_response(profile, &mut attempts, response));
+                    if let Some(response) = decided.await? {
+                        return self.relay(response, &went, &attempts, in_flight).await;
                     }
                 }
                 Err(error) => self.after_error(&went, &mut attempts, &error, began, in_flight)?,
@@ -143,7 +151,7 @@ impl Shared {
         }
     }
 
-    /// Acts on a response: `None` where the request is to be sent again, now.
+    /// Acts on a response that is no success: `None` where the request is to be sent again, now.
     async fn after_response(
         &self,
         profile: &Profile,
@@ -151,10 +159,6 @@ impl Shared {
         mut response: Response<ResponseBody>,
     ) -> Result<Option<Response<ResponseBody>>, Problem> {
         let status = response.status();
-        if status.is_success() {
-            profile.tokens.accepted(attempts.token.generation(), attempts.key());
-            return Ok(Some(response));
-        }
         let wait = self.retry_after(&response);
         if status == StatusCode::TOO_MANY_REQUESTS || wait.is_some() {
             profile.metrics.rate_limited();
@@ -174,7 +178,7 @@ impl Shared {
                 add_received_status(response.headers_mut(), status, "request body too large to replay");
                 return Ok(Some(response));
             }
-            AfterResponse::Renew => match Box::pin(self.renew(profile, attempts)).await {
+            AfterResponse::Renew => match self.renew(profile, attempts).await {
                 Ok(newer) => {
                     discard(response);
                     attempts.token = newer;
@@ -189,7 +193,7 @@ impl Shared {
             },
             AfterResponse::Wait(wait) => {
                 discard(response);
-                Box::pin(sleep(wait)).await;
+                sleep(wait).await;
                 attempts.count(profile, RetryReason::RateLimited, wait);
                 // The wait may have outlived the token.
                 attempts.token = self.token(profile, &mut attempts.spent).await?;
@@ -235,14 +239,14 @@ impl Shared {
     /// Makes the upstream's response the client's.
     async fn relay(
         &self,
-        response: Response<ResponseBody>,
+        mut response: Response<ResponseBody>,
         sent: &Sent<'_>,
-        attempts: &mut Attempts,
-        in_flight: &mut InFlight,
+        attempts: &Attempts,
+        in_flight: &InFlight,
     ) -> Result<Response<Body>, Problem> {
         let profile = self.profile(sent.profile)?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let Some(client_upgrade) = attempts.client_upgrade.take() else {
+            let Some(client_upgrade) = attempts.client_upgrade.clone() else {
                 return Err(Problem::new(ProblemKind::UnaskedUpgrade));
             };
             return Ok(tunnel::start(self, response, client_upgrade, sent, in_flight.another()));
@@ -257,7 +261,6 @@ impl Shared {
                 )
             });
         }
-        let mut response = response;
         sent.make_local(&mut response);
         Ok(response.map(Body::streamed))
     }

@@ -8,7 +8,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
 use super::body::{Ahead, Body};
-use super::request::{members, remove_field};
+use super::hop_by_hop::{members, remove_field};
 use super::response::{Sent, note_changed_body};
 use super::rewrite::{json_links, location};
 use crate::upstream::{ResponseBody, SendError};

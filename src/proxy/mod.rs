@@ -11,6 +11,7 @@ mod body;
 mod budget;
 mod discard;
 mod forward;
+mod hop_by_hop;
 mod in_flight;
 mod json_body;
 pub mod pace;

@@ -17,7 +17,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::budget::{Budget, Reserved};
-use super::request::remove_forbidden_trailers;
+use super::hop_by_hop::remove_forbidden_trailers;
 
 /// An error of a client's body that the proxy knows nothing more of.
 pub type BoxError = Box<dyn Error + Send + Sync>;

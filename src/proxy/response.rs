@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, ETAG, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    SET_COOKIE, UPGRADE, VIA,
 };
 use http::{Response, StatusCode, Version};
 
 use super::arrival::Arrival;
-use super::request::{remove_field, remove_named_by_connection};
+use super::hop_by_hop::{Found, Special, remove_field};
 use super::rewrite::{Arrived, Mapping, bases, cookies, location, mappings};
 use super::state::Shared;
 use super::via::{Via, via_value};
@@ -17,9 +17,6 @@ use crate::access::{NamedHost, PSEUDONYM, cors};
 use crate::upstream::BaseUrl;
 
 pub(super) static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
-static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-static PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
 
 /// What a response needs to know of its request.
 pub(super) struct ClientSide {
@@ -49,7 +46,7 @@ impl Sent<'_> {
         let headers = response.headers_mut();
         let found = Found::among(headers);
         found.remove_hop_by_hop(headers);
-        if found.addresses {
+        if found.has(Special::Address) {
             self.with_mappings(|mappings| rewrite_addresses(headers, mappings));
         }
         if let Some(origin) = &self.client.origin {
@@ -99,66 +96,6 @@ pub(super) fn note_changed_body(headers: &mut HeaderMap) {
         headers.insert(ETAG, weak);
     }
     remove_field(headers, CONTENT_LENGTH);
-}
-
-/// Which of the names that do not simply pass are there, found in one pass over the names.
-#[derive(Default)]
-struct Found {
-    /// Fields that are removed, in the order of [`REMOVED`].
-    removed: [bool; REMOVED.len()],
-    connection: bool,
-    addresses: bool,
-}
-
-/// What never passes.
-static REMOVED: [&HeaderName; 9] = [
-    &CONNECTION,
-    &TRANSFER_ENCODING,
-    &KEEP_ALIVE,
-    &UPGRADE,
-    &TE,
-    &PROXY_CONNECTION,
-    &PROXY_AUTHENTICATE,
-    &PROXY_AUTHORIZATION,
-    &PROXY_AUTHENTICATION_INFO,
-];
-
-impl Found {
-    fn among(headers: &HeaderMap) -> Self {
-        let mut found = Self::default();
-        for name in headers.keys() {
-            let removed = match name.as_str() {
-                "connection" => 0,
-                "transfer-encoding" => 1,
-                "keep-alive" => 2,
-                "upgrade" => 3,
-                "te" => 4,
-                "proxy-connection" => 5,
-                "proxy-authenticate" => 6,
-                "proxy-authorization" => 7,
-                "proxy-authentication-info" => 8,
-                "location" | "content-location" | "link" | "set-cookie" => {
-                    found.addresses = true;
-                    continue;
-                }
-                _ => continue,
-            };
-            found.connection |= removed == 0;
-            if let Some(flag) = found.removed.get_mut(removed) {
-                *flag = true;
-            }
-        }
-        found
-    }
-
-    fn remove_hop_by_hop(&self, headers: &mut HeaderMap) {
-        if self.connection {
-            remove_named_by_connection(headers);
-        }
-        for (name, _) in REMOVED.iter().zip(self.removed).filter(|(_, found)| *found) {
-            remove_field(headers, *name);
-        }
-    }
 }
 
 fn rewrite_addresses(headers: &mut HeaderMap, mappings: &[Mapping<'_>]) {

@@ -93,8 +93,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let Self { shared, arrival, owned } = self.clone();
+        let (head, body) = request.into_parts();
         Box::pin(async move {
-            let response = shared.respond(arrival, request).await;
+            let response = shared.respond(arrival, head, body).await;
             // A caller may drop its only proxy once the future is made (`oneshot`).
             drop(owned);
             Ok(response)

@@ -3,9 +3,10 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use futures_util::future::Either;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, UPGRADE};
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
@@ -50,7 +51,7 @@ where
 {
     type Response = Response<ResponseBody<CheckedBody<B>>>;
     type Error = Infallible;
-    type Future = Responding<Oneshot<S, Request<RequestBody>>>;
+    type Future = Responding<Either<S::Future, Oneshot<S, Request<RequestBody>>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let has_body = !request.body().is_end_stream();
@@ -76,8 +77,16 @@ where
                 RequestBody::none()
             }
         });
-        let future = CheckedResponse::of(self.service.clone().oneshot(request));
-        self.responding(future, version)
+        let mut service = self.service.clone();
+        // What waits for a service to become ready moves the request several times, so a service that is ready is
+        // called at once.
+        let is_ready = service.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready();
+        let future = if is_ready {
+            Either::Left(service.call(request))
+        } else {
+            Either::Right(service.oneshot(request))
+        };
+        self.responding(CheckedResponse::of(future), version)
     }
 }
 

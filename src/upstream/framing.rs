@@ -29,49 +29,86 @@ pub(super) struct Examined {
     pub(super) is_reusable: bool,
 }
 
-/// Writes the framing fields of a request over HTTP/1.1, from what its body is. What the map held of them
-/// does not count, but for a `Content-Length` that says whether an empty body is worth a field.
-pub(super) fn frame_http1<B: Body>(headers: &mut HeaderMap, method: &Method, body: &B) {
-    if body.is_end_stream() {
-        frame_empty(headers, method);
-        return;
-    }
-    if let Some(length) = body.size_hint().exact() {
-        take(headers, &TRANSFER_ENCODING);
-        if !says(headers, length) {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+/// How a request's body is framed: by what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Empty,
+    Length(u64),
+    /// Its length is not known.
+    Chunked,
+}
+
+impl Framing {
+    pub(super) fn of<B: Body>(body: &B) -> Self {
+        if body.is_end_stream() {
+            return Self::Empty;
         }
-    } else {
-        // hyper would send a GET without its body if this were left to it.
-        take(headers, &CONTENT_LENGTH);
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        body.size_hint().exact().map_or(Self::Chunked, Self::Length)
+    }
+
+    /// Writes the framing fields of a request over HTTP/1.1. What the map held of them does not count, but for a
+    /// `Content-Length` that says whether an empty body is worth a field.
+    pub(super) fn write_http1(self, headers: &mut HeaderMap, method: &Method) {
+        let present = Present::among(headers);
+        if present.transfer_encoding {
+            take(headers, &TRANSFER_ENCODING);
+        }
+        match self {
+            Self::Empty => write_empty(headers, method, present),
+            Self::Length(length) => write_length(headers, length, present),
+            Self::Chunked => {
+                if present.content_length {
+                    take(headers, &CONTENT_LENGTH);
+                }
+                // hyper would send a GET without its body if this were left to it.
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+        }
+    }
+
+    /// The same over HTTP/2, where frames delimit the body and the length is informative.
+    pub(super) fn write_http2(self, headers: &mut HeaderMap, method: &Method) {
+        let present = Present::among(headers);
+        take(headers, &TRANSFER_ENCODING);
+        take(headers, &HOST);
+        match self {
+            Self::Empty => write_empty(headers, method, present),
+            Self::Length(length) => write_length(headers, length, present),
+            Self::Chunked => take(headers, &CONTENT_LENGTH),
+        }
     }
 }
 
-/// The same over HTTP/2, where frames delimit the body and the length is informative.
-pub(super) fn frame_http2<B: Body>(headers: &mut HeaderMap, method: &Method, body: &B) {
-    take(headers, &TRANSFER_ENCODING);
-    take(headers, &HOST);
-    if body.is_end_stream() {
-        frame_empty(headers, method);
-        return;
-    }
-    match body.size_hint().exact() {
-        Some(length) if says(headers, length) => {}
-        Some(length) => {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+/// Which framing fields are there. One look at each name costs less than the hashes of both.
+#[derive(Clone, Copy)]
+struct Present {
+    content_length: bool,
+    transfer_encoding: bool,
+}
+
+impl Present {
+    fn among(headers: &HeaderMap) -> Self {
+        let mut present = Self { content_length: false, transfer_encoding: false };
+        for name in headers.keys() {
+            present.content_length |= *name == CONTENT_LENGTH;
+            present.transfer_encoding |= *name == TRANSFER_ENCODING;
         }
-        None => take(headers, &CONTENT_LENGTH),
+        present
     }
 }
 
 /// RFC 9110 section 8.6: a length of zero is written for methods that give a body a meaning, or where the
 /// client did so.
-fn frame_empty(headers: &mut HeaderMap, method: &Method) {
-    take(headers, &TRANSFER_ENCODING);
-    let has_length = headers.contains_key(CONTENT_LENGTH);
-    if has_length || [Method::POST, Method::PUT, Method::PATCH].contains(method) {
+fn write_empty(headers: &mut HeaderMap, method: &Method, present: Present) {
+    if present.content_length || [Method::POST, Method::PUT, Method::PATCH].contains(method) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+}
+
+/// A value that is right already is not written again: it would be a new allocation.
+fn write_length(headers: &mut HeaderMap, length: u64, present: Present) {
+    if !present.content_length || !says(headers, length) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
 
@@ -107,18 +144,19 @@ pub(super) fn examine_http1(
         let examined = Examined { is_bodiless: true, is_reusable: false };
         return if is_asked { Ok(examined) } else { Err(Unusable::Unasked) };
     }
-    if has_absurd_length(headers) {
+    let present = Present::among(headers);
+    if present.content_length && has_absurd_length(headers) {
         return Err(Unusable::Length);
     }
     let is_bodiless = is_bodiless(head.status, to_head);
     // hyper writes later requests on the connection by HTTP/1.0 as well, and a body of unknown length
     // would be lost.
     let mut is_reusable = head.version != Version::HTTP_10;
-    if !is_bodiless && headers.contains_key(TRANSFER_ENCODING) {
+    if !is_bodiless && present.transfer_encoding {
         if !is_chunked_alone(headers) {
             return Err(Unusable::Coding);
         }
-        if headers.contains_key(CONTENT_LENGTH) {
+        if present.content_length {
             // RFC 9112 section 6.3: the chunks count. Not every server means it that way.
             take(headers, &CONTENT_LENGTH);
             is_reusable = false;

@@ -226,23 +226,26 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    /// Hands the request to hyper. Cancellation: dropping the future closes the connection.
-    pub(super) fn send(&self, request: Request<B>) -> impl Future<Output = Outcome<B>> + use<B> {
+    /// Hands the request to hyper, or back where the connection has ended. Cancellation: dropping the future closes
+    /// the connection.
+    #[expect(clippy::result_large_err, reason = "the request goes to another connection as it is")]
+    pub(super) fn send(
+        &self,
+        request: Request<B>,
+    ) -> Result<impl Future<Output = Outcome<B>> + use<B>, Request<B>> {
         self.wire.begin();
-        let request = request.map(|body| Upload::over_http1(body, &self.wire));
         let mut sender = self.lock();
         let sent = match &mut *sender {
-            Some(sender) => Ok(sender.try_send_request(request)),
+            Some(sender) => {
+                let request = request.map(|body| Upload::over_http1(body, &self.wire));
+                Ok(sender.try_send_request(request))
+            }
             None => Err(request),
         };
         // Under the lock: the task must not take this request's connection for one that is ready.
         self.phase.store(0, Ordering::Relaxed);
         drop(sender);
-        async move {
-            match sent {
-                Ok(response) => response.await.map_err(Unanswered::from),
-                Err(request) => Err(Unanswered::Unsent(request.map(Upload::into_body))),
-            }
-        }
+        let response = sent?;
+        Ok(async move { response.await.map_err(Unanswered::from) })
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connect::{Connector, Fresh, within};
 use super::error::{BoxError, ErrorKind, SendError, Stage};
-use super::framing;
+use super::framing::{self, Framing};
 use super::http1::{self, Http1, Outcome, Unanswered};
 use super::http2::{self, Http2, Stream};
 use super::pool::{Kept, Pool};
@@ -135,12 +135,16 @@ where
     async fn over_http1(
         &self,
         connection: &Arc<Http1<B>>,
-        request: Request<B>,
+        mut request: Request<B>,
         options: SendOptions,
     ) -> Attempt<B> {
         let to_head = *request.method() == Method::HEAD;
         let wire = connection.wire();
-        let outcome = connection.send(self.for_http1(request, options.websocket));
+        self.for_http1(&mut request, options.websocket);
+        let outcome = match connection.send(request) {
+            Ok(outcome) => outcome,
+            Err(request) => return Attempt::Unsent(request),
+        };
         let response = match self.in_time(outcome, wire).await {
             Some(Ok(response)) => response,
             Some(Err(Unanswered::Unsent(request))) => return Attempt::Unsent(request),
@@ -169,14 +173,13 @@ where
         &self,
         mut connection: Http2<B>,
         mut stream: Stream,
-        request: Request<B>,
+        mut request: Request<B>,
     ) -> Attempt<B> {
         let to_head = *request.method() == Method::HEAD;
         let wire = Arc::new(Wire::default());
-        let request = match self.for_http2(request) {
-            Ok(request) => request,
-            Err(error) => return Attempt::Failed(error),
-        };
+        if let Err(error) = self.for_http2(&mut request) {
+            return Attempt::Failed(error);
+        }
         let outcome = connection.send(request, &wire);
         let response = match self.in_time(outcome, &wire).await {
             Some(Ok(response)) => response,
@@ -213,33 +216,35 @@ where
         }
     }
 
-    fn for_http1(&self, request: Request<B>, websocket: bool) -> Request<B> {
-        let (mut head, body) = request.into_parts();
-        head.version = Version::HTTP_11;
-        if head.uri.scheme().is_some() {
+    /// Makes a request one over HTTP/1.1, in place.
+    fn for_http1(&self, request: &mut Request<B>, websocket: bool) {
+        *request.version_mut() = Version::HTTP_11;
+        if request.uri().scheme().is_some() {
             // It was meant for an HTTP/2 connection that did not take it.
-            let target = head.uri.path_and_query().cloned();
-            head.uri = target.map_or_else(Uri::default, Uri::from);
+            let target = request.uri().path_and_query().cloned();
+            *request.uri_mut() = target.map_or_else(Uri::default, Uri::from);
         }
-        head.headers.insert(HOST, self.shared.host.clone());
-        framing::frame_http1(&mut head.headers, &head.method, &body);
+        let (framing, method) = (Framing::of(request.body()), request.method().clone());
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.shared.host.clone());
+        framing.write_http1(headers, &method);
         if websocket {
-            framing::ask_for_websocket(&mut head.headers);
+            framing::ask_for_websocket(headers);
         }
-        Request::from_parts(head, body)
     }
 
-    fn for_http2(&self, request: Request<B>) -> Result<Request<B>, SendError> {
-        let (mut head, body) = request.into_parts();
-        head.version = Version::HTTP_2;
+    /// Makes a request one over HTTP/2, in place.
+    fn for_http2(&self, request: &mut Request<B>) -> Result<(), SendError> {
+        *request.version_mut() = Version::HTTP_2;
         let mut parts = Parts::default();
         parts.scheme = Some(Scheme::HTTPS);
         parts.authority = Some(self.shared.authority.clone());
-        parts.path_and_query = std::mem::take(&mut head.uri).into_parts().path_and_query;
-        head.uri = Uri::from_parts(parts)
+        parts.path_and_query = std::mem::take(request.uri_mut()).into_parts().path_and_query;
+        *request.uri_mut() = Uri::from_parts(parts)
             .map_err(|error| SendError::before_sending(ErrorKind::Malformed, Some(Box::new(error))))?;
-        framing::frame_http2(&mut head.headers, &head.method, &body);
-        Ok(Request::from_parts(head, body))
+        let (framing, method) = (Framing::of(request.body()), request.method().clone());
+        framing.write_http2(request.headers_mut(), &method);
+        Ok(())
     }
 
     /// A connection, and whether it was made for this request.

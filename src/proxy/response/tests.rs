@@ -11,30 +11,6 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 }
 
 #[test]
-fn a_response_loses_what_concerned_its_connection() {
-    let mut response = headers(&[
-        ("Connection", "X-Gone"),
-        ("x-gone", "1"),
-        ("Keep-Alive", "5"),
-        ("X-Kept", "a"),
-        ("x-kept", "b"),
-    ]);
-    Found::among(&response).remove_hop_by_hop(&mut response);
-    assert_eq!(response, headers(&[("X-Kept", "a"), ("x-kept", "b")]));
-}
-
-/// Each name alone, so that a missing one shows.
-#[test]
-fn each_connection_specific_field_is_found_by_itself() {
-    for name in REMOVED {
-        let name = name.as_str();
-        let mut response = headers(&[(name, "x"), ("x-kept", "1")]);
-        Found::among(&response).remove_hop_by_hop(&mut response);
-        assert_eq!(response, headers(&[("x-kept", "1")]), "{name}");
-    }
-}
-
-#[test]
 fn a_changed_body_loses_its_digests_and_its_strong_tag() {
     let mut changed = headers(&[
         ("ETag", "\"v1\""),

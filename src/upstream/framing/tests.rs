@@ -22,7 +22,7 @@ fn unknown() -> BoxBody<Bytes, std::convert::Infallible> {
 
 fn framed(method: &Method, headers: &[(&str, &str)], body: &impl Body) -> Vec<(String, String)> {
     let mut map = map(headers);
-    frame_http1(&mut map, method, body);
+    Framing::of(body).write_http1(&mut map, method);
     lines(&map).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
@@ -69,7 +69,7 @@ fn an_empty_body_has_a_length_where_that_means_something() {
 fn over_http_2_the_length_is_told_where_it_is_known() {
     let framed = |headers: &[(&str, &str)], body: &BoxBody<Bytes, std::convert::Infallible>| {
         let mut map = map(headers);
-        frame_http2(&mut map, &Method::POST, body);
+        Framing::of(body).write_http2(&mut map, &Method::POST);
         lines(&map).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>()
     };
     let four = Full::new(Bytes::from_static(b"four")).boxed();
@@ -154,9 +154,9 @@ proptest! {
             headers.append(TRANSFER_ENCODING, coding.parse().unwrap());
         }
         match kind {
-            0 => frame_http1(&mut headers, &Method::POST, &Empty::<Bytes>::new()),
-            1 => frame_http1(&mut headers, &Method::POST, &Full::new(Bytes::from_static(b"x"))),
-            _ => frame_http1(&mut headers, &Method::POST, &unknown()),
+            0 => Framing::of(&Empty::<Bytes>::new()).write_http1(&mut headers, &Method::POST),
+            1 => Framing::of(&Full::new(Bytes::from_static(b"x"))).write_http1(&mut headers, &Method::POST),
+            _ => Framing::of(&unknown()).write_http1(&mut headers, &Method::POST),
         }
         prop_assert_eq!(lines(&headers), match kind {
             0 => [("content-length", "0")],
