@@ -80,6 +80,7 @@ fn parts(
     }
     let via = validation.value(&o::VIA, str::parse::<Via>);
     let header_case = validation.value(&o::HEADER_CASE, str::parse::<HeaderCase>);
+    let server_timing = validation.value(&o::SERVER_TIMING, |text| values::one_of(text, &values::SWITCH));
     let retry = retry(validation);
     let header_case = header_case?;
     let limits = limits(validation, header_case);
@@ -96,6 +97,7 @@ fn parts(
         profiles,
         guard: guard?,
         via: via?,
+        server_timing: server_timing?,
         header_case,
         retry: retry?,
         limits: limits?,

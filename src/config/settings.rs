@@ -25,6 +25,8 @@ pub struct Config {
     pub guard: access::Settings,
     /// Which messages get a `Via` field (RFC 9110 section 7.6.3).
     pub via: Via,
+    /// Responses say in `Server-Timing` where the time went.
+    pub server_timing: bool,
     /// How field names are written over HTTP/1.1.
     pub header_case: HeaderCase,
     /// When requests are sent again.

@@ -53,8 +53,7 @@ fn base_url(validation: &mut Validation<'_>) -> Result<BaseUrl, Reported> {
 
 /// Whether and how the API is discovered; an explicit base URL excludes it, and the stronger source wins.
 fn discovery(validation: &mut Validation<'_>) -> Result<Option<discovery::Settings>, Reported> {
-    let switch = [("true", true), ("false", false)];
-    let discover = validation.value(&o::DISCOVER, |text| values::one_of(text, &switch));
+    let discover = validation.value(&o::DISCOVER, |text| values::one_of(text, &values::SWITCH));
     let url = validation.value(&o::DISCOVERY_URL, urls::token_url);
     let interval = validation.duration(&o::DISCOVER_INTERVAL);
     if !discover? {

@@ -17,6 +17,9 @@ use crate::{
 /// A year: a longer duration is a slip of the keyboard, and sums with instants stay far from overflow.
 const LONGEST: Duration = Duration::from_hours(8760);
 
+/// The words of a switch.
+pub(super) const SWITCH: [(&str, bool); 2] = [("true", true), ("false", false)];
+
 /// Reads `10s`, `500ms`, `5m` or `1h`.
 pub(super) fn duration(text: &str, least: Duration) -> Result<Duration, Invalid> {
     let (number, unit) = number_and_unit(text)?;

@@ -30,7 +30,7 @@ use super::route::Profile;
 use super::state::Shared;
 use super::via::via;
 use super::waits::waited_for_token;
-use super::{problems, tunnel};
+use super::{problems, server_timing, tunnel};
 use crate::access::{self, Problem, ProblemKind, cors};
 use crate::backoff;
 use crate::metrics::{RetryReason, WaitReason};
@@ -245,6 +245,11 @@ impl Shared {
         in_flight: &InFlight,
     ) -> Result<Response<Body>, Problem> {
         let profile = self.profile(sent.profile)?;
+        let mut response = response;
+        if self.settings.server_timing {
+            let elapsed = in_flight.began().steady.elapsed();
+            server_timing::add(response.headers_mut(), &attempts.spent, elapsed);
+        }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let Some(client_upgrade) = attempts.client_upgrade.clone() else {
                 return Err(Problem::new(ProblemKind::UnaskedUpgrade));

@@ -22,6 +22,7 @@ mod response;
 pub mod retry;
 pub mod rewrite;
 mod route;
+mod server_timing;
 mod service;
 mod state;
 mod tunnel;

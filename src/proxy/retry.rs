@@ -52,6 +52,8 @@ pub struct Spent {
     pub connection: u32,
     /// All waiting: backoffs, the queue and tokens.
     pub waited: Duration,
+    /// What of it was for a token.
+    pub for_token: Duration,
 }
 
 impl Spent {

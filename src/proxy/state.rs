@@ -23,6 +23,8 @@ const FULL_RETRY: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// Which messages get `Via`.
     pub via: Via,
+    /// Responses say in `Server-Timing` where the time went.
+    pub server_timing: bool,
     /// When a request is sent again.
     pub limits: Limits,
     /// The most bytes of one request's body that are kept for that.

@@ -80,5 +80,6 @@ impl Shared {
 pub(super) fn waited_for_token(profile: &Profile, spent: &mut Spent, began: Instant) {
     let waited = began.elapsed();
     spent.waited += waited;
+    spent.for_token += waited;
     profile.metrics.wait(WaitReason::Token, waited);
 }

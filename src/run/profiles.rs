@@ -170,6 +170,7 @@ fn is_named(config: &Config) -> bool {
 pub(super) fn proxy_settings(config: &Config, listeners: &Listeners) -> proxy::Settings {
     proxy::Settings {
         via: config.via,
+        server_timing: config.server_timing,
         limits: config.retry.limits,
         replay_buffer: config.retry.replay_buffer,
         replay_memory: Budget::new(config.retry.replay_memory),

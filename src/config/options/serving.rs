@@ -70,6 +70,16 @@ options! {
         accepts: "`title` or `preserve`",
         meaning: "over HTTP/1.1, in both directions: `title` writes `Content-Type`; `preserve` keeps the sender's spelling where it came over HTTP/1.1 (costs some CPU)",
     };
+    /// Whether responses say where the time went.
+    SERVER_TIMING = Entry {
+        variable: "CXONE_PROXY_SERVER_TIMING",
+        file_key: Some("forwarding.server_timing"),
+        flag: Some("server-timing"),
+        default: Fallback::Value("false"),
+        form: Form::Switch,
+        accepts: "`true` or `false`",
+        meaning: "`true` adds `Server-Timing` to the API's responses: milliseconds spent in the queue, on a token, on other waits and upstream, and the number of attempts",
+    };
     /// Memory for one request's body.
     REPLAY_BUFFER = Entry {
         variable: "CXONE_PROXY_REPLAY_BUFFER",

@@ -48,6 +48,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("CXONE_PROXY_ALLOWED_ORIGINS", "guard.allowed_origins", "none"),
     ("CXONE_PROXY_VIA", "forwarding.via", "response"),
     ("CXONE_PROXY_HEADER_CASE", "forwarding.header_case", "title"),
+    ("CXONE_PROXY_SERVER_TIMING", "forwarding.server_timing", "false"),
     ("CXONE_PROXY_REPLAY_BUFFER", "retry.replay_buffer", "1MiB"),
     ("CXONE_PROXY_REPLAY_MEMORY", "retry.replay_memory", "64MiB"),
     ("CXONE_PROXY_RATE_LIMIT_RETRIES", "retry.rate_limit_retries", "3"),

@@ -13,6 +13,7 @@ mod methods;
 mod prefixes;
 mod repairs;
 mod self_signed;
+mod server_timing;
 mod streaming;
 mod targets;
 mod tls;
