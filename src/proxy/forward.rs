@@ -245,7 +245,6 @@ impl Shared {
         in_flight: &InFlight,
     ) -> Result<Response<Body>, Problem> {
         let profile = self.profile(sent.profile)?;
-        let mut response = response;
         if self.settings.server_timing {
             let elapsed = in_flight.began().steady.elapsed();
             server_timing::add(response.headers_mut(), &attempts.spent, elapsed);
