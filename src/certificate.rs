@@ -4,10 +4,11 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, OtherError};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
@@ -96,6 +97,10 @@ impl CertificateProblem {
             reason = "the enum is non-exhaustive, and the rare ones share a sentence"
         )]
         match error {
+            // Our own verifier has looked at the certificate.
+            CertificateError::Other(OtherError(error)) if error.is::<Self>() => {
+                error.downcast_ref().cloned().unwrap_or(Self::UnknownIssuer { issuer: None })
+            }
             CertificateError::UnknownIssuer => Self::UnknownIssuer { issuer: None },
             CertificateError::NotValidForName => Self::WrongName { expected: None, names: Vec::new() },
             CertificateError::NotValidForNameContext { expected, presented } => {
@@ -125,6 +130,11 @@ impl CertificateProblem {
         }
     }
 
+    /// As an error of the TLS library, from which [`CertificateProblem::of`] gets it back.
+    pub fn into_tls_error(self) -> rustls::Error {
+        CertificateError::Other(OtherError(Arc::new(self))).into()
+    }
+
     /// The same problem with what the server's own certificate adds: its issuer, its names, its dates.
     #[must_use]
     pub fn with(self, certificate: &Certificate) -> Self {
@@ -140,15 +150,16 @@ impl CertificateProblem {
         }
     }
 
-    /// The next step for a person. `option` names the variable that the server's address comes from.
-    pub fn hint(&self, option: &str) -> String {
+    /// The next step for a person. `option` names where the server's address is set, `ca_file` where the bundle
+    /// of trusted certificates is.
+    pub fn hint(&self, option: &str, ca_file: &str) -> String {
         match self {
             Self::UnknownIssuer { .. } => format!(
-                "If your own organisation issued the certificate, name its PEM bundle in CXONE_CA_FILE. Otherwise \
-                 check {option}: another machine responds in its place."
+                "If your own organisation issued the certificate, name its PEM bundle in {ca_file}. Otherwise check \
+                 {option}: another machine responds in its place."
             ),
             Self::SelfSigned => format!(
-                "If this is your own server, name its certificate (PEM) in CXONE_CA_FILE. Otherwise check {option}: \
+                "If this is your own server, name its certificate (PEM) in {ca_file}. Otherwise check {option}: \
                  another machine responds in its place."
             ),
             Self::WrongName { .. } => {
@@ -162,7 +173,7 @@ impl CertificateProblem {
                  the certificate too early."
                 .to_owned(),
             Self::Other(_) => {
-                format!("Check {option} and CXONE_CA_FILE, or ask the operator of the server.")
+                format!("Check {option} and {ca_file}, or ask the operator of the server.")
             }
         }
     }

@@ -17,13 +17,14 @@ use tokio::time::{Instant, sleep};
 use url::{Host, Url};
 
 use crate::backoff;
+use crate::cause::Cause;
 use crate::clock::Clock;
 use crate::invalid::Invalid;
 use crate::log::{Due, Repeats};
 use crate::tokens::http_client::{Body, HttpClient};
 use crate::tokens::json_text;
 use crate::tokens::redact::Redactor;
-use crate::tokens::{Cause, HttpClientError, Network, TokenSource};
+use crate::tokens::{HttpClientError, Network, TokenSource};
 
 /// After a failure the next try comes sooner than the schedule.
 const RETRY_BASE: Duration = Duration::from_secs(1);

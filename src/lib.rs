@@ -49,20 +49,21 @@
 //!
 //! | floor | modules | may import |
 //! | --- | --- | --- |
-//! | 0 | `backoff`, `clock`, `drain`, `invalid`, `log`, `metrics`, `secret`, `text` | nothing of ours |
-//! | 1 | `certificate` | `text` |
+//! | 0 | `backoff`, `clock`, `drain`, `invalid`, `metrics`, `secret`, `text` | nothing of ours |
+//! | 1 | `certificate`, `log` | `text` |
 //! | 1 | `header_case` | `invalid` |
-//! | 2 | `access` | `clock`, `invalid`, `log`, `metrics`, `text` |
-//! | 2 | `tokens` | `backoff`, `certificate`, `clock`, `invalid`, `log`, `metrics`, `secret`, `text` |
-//! | 2 | `upstream` | `certificate`, `header_case`, `invalid` |
-//! | 3 | `discovery` | `backoff`, `clock`, `invalid`, `log`, `tokens` |
-//! | 3 | `proxy` | `access`, `backoff`, `clock`, `drain`, `invalid`, `log`, `metrics`, `text`, `tokens`, `upstream` |
-//! | 3 | `server` | `drain`, `header_case`, `invalid` |
-//! | 4 | `admin` | `access`, `clock`, `drain`, `metrics`, `text`, `tokens` |
-//! | 5 | `config` | `access`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `upstream` |
-//! | 6 | `run` | `access`, `admin`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `proxy`, `server`, `tokens`, `upstream` |
-//! | 7 | `commands` | `access`, `certificate`, `clock`, `config`, `discovery`, `invalid`, `log`, `metrics`, `proxy`, `run`, `secret`, `server`, `tokens`, `upstream` |
-//! | 8 | `cli` | `commands`, `config` |
+//! | 2 | `cause` | `certificate`, `text` |
+//! | 3 | `access` | `clock`, `invalid`, `log`, `metrics`, `text` |
+//! | 3 | `tokens` | `backoff`, `cause`, `certificate`, `clock`, `invalid`, `log`, `metrics`, `secret`, `text` |
+//! | 3 | `upstream` | `cause`, `certificate`, `header_case`, `invalid` |
+//! | 4 | `discovery` | `backoff`, `cause`, `clock`, `invalid`, `log`, `text`, `tokens` |
+//! | 4 | `proxy` | `access`, `backoff`, `cause`, `clock`, `drain`, `invalid`, `log`, `metrics`, `text`, `tokens`, `upstream` |
+//! | 4 | `server` | `drain`, `header_case`, `invalid`, `log`, `text` |
+//! | 5 | `admin` | `access`, `clock`, `drain`, `metrics`, `text`, `tokens` |
+//! | 6 | `config` | `access`, `cause`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `upstream` |
+//! | 7 | `run` | `access`, `admin`, `cause`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `proxy`, `server`, `tokens`, `upstream` |
+//! | 8 | `commands` | `access`, `cause`, `certificate`, `clock`, `config`, `discovery`, `invalid`, `log`, `metrics`, `proxy`, `run`, `secret`, `server`, `text`, `tokens`, `upstream` |
+//! | 9 | `cli` | `commands`, `config` |
 //!
 //! What follows from it:
 //!
@@ -73,14 +74,15 @@
 //!
 //! Pure files take values and return values: no async, no runtime, no log, no clock and no chance. Each says
 //! so in its first lines. They are `access/cors.rs`, `access/guard.rs`, `access/max_forwards.rs`,
-//! `access/names.rs`, `access/problem.rs`, `access/target.rs`, `admin/index.rs`,
+//! `access/names.rs`, `access/problem.rs`, `access/target.rs`, `admin/index.rs`, `cause.rs`, `cause/hint.rs`,
+//! `cause/io_cause.rs`, `cause/origins.rs`, `cause/peer.rs`, `cause/tls_cause.rs`,
 //! `commands/check/suspicions.rs`, `config/file.rs`, `config/rate.rs`, `config/spelling.rs`,
-//! `config/urls.rs`, `log/io_cause.rs`, `log/repeats.rs`, `proxy/pace/accepted.rs`,
+//! `config/urls.rs`, `log/repeats.rs`, `proxy/pace/accepted.rs`,
 //! `proxy/hop_by_hop.rs`, `proxy/pace/controller.rs`, `proxy/request.rs`, `proxy/retry.rs`,
 //! `proxy/rewrite/cookies.rs`, `proxy/rewrite/json_links.rs`, `proxy/rewrite/location.rs`,
 //! `proxy/rewrite/mapping.rs`, `proxy/server_timing.rs`, `proxy/via.rs`, `server/listen.rs`,
 //! `server/request_check.rs`, `server/states.rs`, `server/target_gate.rs`, `text.rs`, `tokens/claims.rs`, `tokens/clock_skew.rs`,
-//! `tokens/early_rejections.rs`, `tokens/error/hint.rs`, `tokens/forced_renewals.rs`,
+//! `tokens/early_rejections.rs`, `tokens/forced_renewals.rs`,
 //! `tokens/http_client/coding.rs`, `tokens/json_text.rs`, `tokens/path_memory.rs`, `tokens/redact.rs`,
 //! `tokens/redact/spelling.rs`, `tokens/redact/words.rs`, `tokens/schedule.rs`, `tokens/token.rs`,
 //! `tokens/token_response.rs`, `upstream/base_url.rs`, `upstream/forward_proxy.rs` and
@@ -105,6 +107,7 @@
 
 // The ground.
 pub mod backoff;
+pub mod cause;
 pub mod certificate;
 pub mod clock;
 pub mod drain;

@@ -4,7 +4,6 @@
 //! What the filter leaves out costs one comparison.
 
 mod fields;
-mod io_cause;
 #[cfg(test)]
 pub(crate) mod recorder;
 mod repeats;
@@ -14,7 +13,6 @@ use std::io::{self, IsTerminal};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
-pub use io_cause::io_cause;
 pub use repeats::{Due, Ended, Repeats};
 
 /// What is logged, and how.

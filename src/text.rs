@@ -1,4 +1,6 @@
-//! Text that others wrote, made safe to read. Pure.
+//! Text for people: what others wrote, made safe to read, and durations in words. Pure.
+
+use std::time::Duration;
 
 /// As much of a client's text is repeated to a person, in characters.
 const LONGEST: usize = 200;
@@ -24,6 +26,23 @@ pub fn printable_bytes(bytes: &[u8]) -> String {
     // No more is decoded than is needed to see that the text is cut.
     let start = bytes.get(..=LONGEST * LONGEST_CHARACTER).unwrap_or(bytes);
     printable(&String::from_utf8_lossy(start), LONGEST)
+}
+
+/// A duration for a sentence.
+pub fn spoken(duration: Duration) -> String {
+    match duration.as_millis() {
+        millis @ 0..1000 => format!("{millis} ms"),
+        millis @ 1000..120_000 => format!("{} s", millis.div_ceil(1000)),
+        millis @ 120_000..7_200_000 => format!("{} min", millis.div_ceil(60_000)),
+        millis => format!("{} h", millis.div_ceil(3_600_000)),
+    }
+}
+
+/// A sentence of these words: with a capital, without a full stop.
+pub fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}", characters.as_str().trim_end_matches('.'))
 }
 
 fn is_harmless(character: char) -> bool {

@@ -234,7 +234,8 @@ struct LogCall<'s> {
 
 impl LogCall<'_> {
     fn says(&self, message: &str) -> bool {
-        self.arguments.contains(&format!("\"{message}\""))
+        // A message may go on after a colon with what is special about one occurrence.
+        ["\"", ": "].iter().any(|end| self.arguments.contains(&format!("\"{message}{end}")))
     }
 
     /// True where a field of this name stands before the message.

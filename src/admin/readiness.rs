@@ -1,9 +1,6 @@
 //! Can requests be served? Only with a valid token and a known upstream, and not once the process has
 //! begun to end.
 
-use std::fmt::Write;
-
-use super::status::rfc3339;
 use super::{Pages, ProfilePages};
 use crate::access::{Problem, ProblemKind};
 use crate::clock::Now;
@@ -68,15 +65,9 @@ async fn check_one(pages: &Pages, profile: &ProfilePages, now: Now) -> Result<()
 }
 
 fn reason(unavailable: &Unavailable, now: Now) -> String {
-    let mut text = format!("{unavailable}\nhint: {}\n", unavailable.hint());
-    if let Some(failure) = unavailable.failure() {
-        let wait = now.until(failure.next_try);
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        let at = rfc3339(failure.next_try.wall).map(|at| format!(" ({at})")).unwrap_or_default();
-        // Writing to a text cannot fail.
-        let _ = writeln!(text, "next try: in {seconds} s{at}; a restart of the proxy asks at once");
-    }
-    text
+    let next_try =
+        unavailable.next_try(now).map(|next_try| format!("next try: {next_try}\n")).unwrap_or_default();
+    format!("{unavailable}\nhint: {}\n{next_try}", unavailable.hint())
 }
 
 fn check_upstream(profile: &ProfilePages, name: &str) -> Result<(), String> {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use stage::{Line, Seen, Stage};
 
 use super::*;
+use crate::cause::Cause;
 use crate::metrics::RetryReason;
-use crate::tokens::Cause;
 
 mod stage;
 mod states;

@@ -119,7 +119,8 @@ fn each_kind_of_problem_has_its_own_next_step() {
         CertificateProblem::NotYetValid { from: None },
         CertificateProblem::Other("its signature is wrong".to_owned()),
     ];
-    let hints: HashSet<_> = problems.iter().map(|problem| problem.hint("CXONE_TOKEN_URL")).collect();
+    let hints: HashSet<_> =
+        problems.iter().map(|problem| problem.hint("CXONE_TOKEN_URL", "CXONE_CA_FILE")).collect();
     assert_eq!(hints.len(), problems.len());
     for hint in hints {
         assert!(hint.contains("CXONE_TOKEN_URL") || hint.contains("this machine's clock"), "{hint}");

@@ -7,12 +7,13 @@ use crate::upstream::{ForwardProxy, NoProxy};
 const PROXY_FORM: &str = "`http://HOST:PORT`, perhaps with `USER:PASSWORD@` before the host";
 const NO_PROXY_FORM: &str = "host names, IP addresses and networks separated by commas, or `*`";
 
-/// Reads the variables in capitals, else those in lower case.
+/// Reads the variables in capitals, else those in lower case. Returns the names that were read as well, by the
+/// usual ones.
 pub(super) fn read(
     environment: &Environment,
     faults: &mut Vec<Fault>,
     warnings: &mut Vec<Warning>,
-) -> ForwardProxy {
+) -> (ForwardProxy, Vec<(&'static str, String)>) {
     let mut text = |names: [&'static str; 2], accepts| {
         let variable = names.into_iter().find(|name| environment.value(name).is_some())?;
         let text = environment.value(variable)?.to_str();
@@ -34,5 +35,7 @@ pub(super) fn read(
         let unknown = no_proxy.unknown().iter().map(|entry| entry.escape_debug().to_string());
         warnings.extend(unknown.map(|entry| Warning::UnknownNoProxy { variable, entry }));
     }
-    ForwardProxy::new(https_proxy, no_proxy)
+    let names = [("HTTPS_PROXY", proxy), ("NO_PROXY", exceptions)];
+    let names = names.into_iter().filter_map(|(usual, found)| Some((usual, found?.0.to_owned())));
+    (ForwardProxy::new(https_proxy, no_proxy), names.collect())
 }

@@ -39,9 +39,10 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
     levels.extend([found, layers::defaults()]);
     let layers = Layers(levels);
     let mut warnings = Vec::new();
-    let forward_proxy = forward_proxy::read(environment, &mut faults, &mut warnings);
+    let (forward_proxy, names) = forward_proxy::read(environment, &mut faults, &mut warnings);
     let mut validation = Validation::new(&layers, faults);
     validation.warnings = warnings;
+    validation.forward_proxy_names = names;
     let (config, warnings) = assembly::config(validation, &profiles, forward_proxy, no_color(environment))?;
     Ok(Loaded { config, warnings })
 }

@@ -25,6 +25,7 @@ mod listeners;
 mod load;
 mod oauth;
 pub mod options;
+mod origins;
 mod profiles;
 mod rate;
 mod reference;

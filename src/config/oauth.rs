@@ -11,6 +11,7 @@ use url::Url;
 use super::{
     error::{Chosen, Fault, Missing},
     options::{self as o, Entry},
+    origins,
     source::Source,
     urls,
     validation::{Reported, Validation, unfit_value},
@@ -80,7 +81,19 @@ pub(super) fn oauth(
     find_unused(validation, &chosen);
     let grant = grant(validation, kind, &chosen);
     let token_url = token_url(validation, kind, &chosen, base_url);
-    Ok(Settings { grant: grant?, scopes: scopes?, token_url: token_url?, refresh_margin: refresh_margin? })
+    let origins = origins::with_token_url(
+        validation.layers,
+        &origins::origins(validation),
+        kind == Kind::AccessKey,
+        kind == Kind::Password,
+    );
+    Ok(Settings {
+        grant: grant?,
+        scopes: scopes?,
+        token_url: token_url?,
+        refresh_margin: refresh_margin?,
+        origins,
+    })
 }
 
 fn chosen(validation: &Validation<'_>, kind: Kind) -> Chosen {

@@ -24,6 +24,8 @@ pub(super) struct Validation<'a> {
     pub(super) layers: &'a Layers,
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<Warning>,
+    /// The variables that name the forward proxy and its exceptions, as they are spelled here.
+    pub(super) forward_proxy_names: Vec<(&'static str, String)>,
     /// The bundles that have been read, so that each is read and parsed once; `None` is the platform alone.
     pub(super) trusts: BTreeMap<Option<PathBuf>, Result<Trust, Invalid>>,
 }
@@ -35,7 +37,13 @@ pub(super) struct Reported;
 impl<'a> Validation<'a> {
     /// Nothing is parsed yet; `faults` are those of reading the sources.
     pub(super) fn new(layers: &'a Layers, faults: Vec<Fault>) -> Self {
-        Self { layers, faults, warnings: Vec::new(), trusts: BTreeMap::new() }
+        Self {
+            layers,
+            faults,
+            warnings: Vec::new(),
+            forward_proxy_names: Vec::new(),
+            trusts: BTreeMap::new(),
+        }
     }
 
     /// The strongest value of an option that must have one.
@@ -101,6 +109,7 @@ impl<'a> Validation<'a> {
             layers: &layers,
             faults: std::mem::take(&mut self.faults),
             warnings: std::mem::take(&mut self.warnings),
+            forward_proxy_names: self.forward_proxy_names.clone(),
             trusts: std::mem::take(&mut self.trusts),
         };
         let validated = validate(&mut inner);

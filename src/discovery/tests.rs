@@ -144,6 +144,7 @@ async fn what_was_found_stays_in_force_while_asking_fails() {
         grant: Grant::ClientCredentials { client, auth: ClientAuth::Body },
         scopes: Scopes::default(),
         refresh_margin: Duration::from_mins(5),
+        origins: crate::cause::Origins::default(),
     };
     let (source, task) = tokens::new(settings, network(), Clock::System, Arc::new(Deaf)).unwrap();
     let error = text_response("500 Internal Server Error", "", "");

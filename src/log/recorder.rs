@@ -39,3 +39,16 @@ impl<'a> MakeWriter<'a> for Recorder {
         self.clone()
     }
 }
+
+/// What is logged meanwhile at `info` and above: level, message and fields.
+pub(crate) fn logged(events: impl FnOnce()) -> Vec<String> {
+    let recorder = Recorder::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(recorder.clone())
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .finish();
+    tracing::subscriber::with_default(subscriber, events);
+    recorder.take().lines().map(|line| line.trim().to_owned()).collect()
+}

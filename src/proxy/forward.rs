@@ -136,6 +136,7 @@ impl Shared {
             match upstream.send(attempt, attempts.how).await {
                 Ok(response) => {
                     profile.metrics.upstream_response(response.status(), began.elapsed());
+                    profile.health.responded(response.status(), base.authority());
                     if response.status().is_success() {
                         profile.tokens.accepted(attempts.token.generation(), attempts.key());
                         return self.relay(response, &went, &attempts, in_flight).await;
@@ -185,7 +186,9 @@ impl Shared {
                     attempts.count(profile, RetryReason::Unauthorized, Duration::ZERO);
                     return Ok(None);
                 }
-                Err(NoRenewal::Unavailable(unavailable)) => return Err(problems::no_token(&unavailable)),
+                Err(NoRenewal::Unavailable(unavailable)) => {
+                    return Err(problems::no_token(&unavailable, self.clock.now()));
+                }
                 Err(reason) => {
                     add_received_status(response.headers_mut(), status, &reason.to_string());
                     return Ok(Some(response));
@@ -300,8 +303,13 @@ impl Attempts {
             StatusCode::UNAUTHORIZED => {}
             status => {
                 profile.tokens.accepted(generation, self.key());
+                if status.is_client_error() || status.is_server_error() {
+                    profile.health.not_a_success(&profile.name, &profile.api(), || {
+                        format!("{} {}: {}", self.template.method(), self.template.path(), status.as_u16())
+                    });
+                }
                 if status == StatusCode::FORBIDDEN {
-                    problems::explain_forbidden(response.headers(), profile, &self.token);
+                    problems::explain_forbidden(response.headers(), profile, &self.token, &self.template);
                 }
             }
         }

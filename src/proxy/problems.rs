@@ -1,19 +1,21 @@
 //! Failures of the layers below as problems for the client, and as one line each in the log.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
-use tokio::time::Instant;
 
+use super::health::Trouble;
 use super::replay::ClientFailure;
 use super::request::Template;
 use super::route::Profile;
 use crate::access::{Problem, ProblemKind};
-use crate::log::{self, Due};
+use crate::cause::{Cause, Peer, Server};
+use crate::clock::Now;
+use crate::log;
+use crate::text::{printable_bytes, sentence, spoken};
 use crate::tokens::{AccessToken, Unavailable, redact};
-use crate::upstream::{BaseUrl, Delivered, ErrorKind, SendError};
+use crate::upstream::{BaseUrl, Delivered, SendError};
 
 /// What identifies a failed request in the log.
 pub(super) struct Request<'a> {
@@ -25,47 +27,56 @@ pub(super) struct Request<'a> {
 
 /// A failed attempt that is not repeated.
 pub(super) fn send_error(error: &SendError, request: &Request<'_>) -> Problem {
-    let kind = problem_kind(error.kind);
-    let maybe_carried_out = error.delivered == Delivered::Maybe;
-    let host = request.base.authority();
-    let causes = log::causes(error);
-    let problem = Problem::new(kind).detail(format!("{} ({host}).", sentence(&causes)));
-    let problem = match error.certificate() {
-        Some(certificate) => problem.hint(certificate.hint("CXONE_BASE_URL")),
-        None => problem,
+    tracing::debug!(error = log::causes(error), "no response");
+    let Request { profile, template, base, elapsed } = request;
+    let cause = error.cause();
+    let forward_proxy = profile.destination.forward_proxy();
+    let peer = Peer {
+        server: Server::Api,
+        address: base.authority(),
+        forward_proxy: forward_proxy.as_deref(),
+        credentials: None,
+        origins: &profile.origins,
     };
+    let (kind, hint) = (problem_kind(&cause), peer.hint(&cause));
+    let maybe_carried_out = error.delivered == Delivered::Maybe;
+    let problem = Problem::new(kind)
+        .detail(format!("{} (after {}).", sentence(&peer.detail(&cause)), spoken(*elapsed)))
+        .hint(hint.clone());
     let problem = if maybe_carried_out { problem.maybe_carried_out() } else { problem };
-    tracing::warn!(
-        profile = %request.profile.name,
-        method = %request.template.method(),
-        path = request.template.path(),
-        api = host,
-        status = problem.status().as_u16(),
-        elapsed_ms = u64::try_from(request.elapsed.as_millis()).unwrap_or(u64::MAX),
-        maybe_carried_out,
-        hint = &*problem.hint_text(),
-        error = causes,
-        "request failed"
-    );
+    let (method, path) = (template.method(), printable_bytes(template.path().as_bytes()));
+    if let Some(due) = profile.health.met(Trouble::Failed(kind.slug())) {
+        let status = problem.status().as_u16();
+        let carried = if maybe_carried_out {
+            "It may have been carried out: look before you repeat it"
+        } else {
+            "It was not carried out"
+        };
+        tracing::warn!(
+            profile = %profile.name,
+            method = %method,
+            path,
+            api = base.authority(),
+            cause = cause.row().word,
+            status,
+            elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            maybe_carried_out,
+            hint,
+            more = due.more(),
+            "request failed: {method} {path} after {} ({status}): {}{due}. {carried}. {hint}",
+            spoken(*elapsed),
+            peer.sentence(&cause),
+        );
+    }
+    profile.health.not_a_success(&profile.name, base.authority(), || {
+        format!("{method} {path}: {}", peer.sentence(&cause))
+    });
     problem
 }
 
-/// The problem that a failed attempt is.
-pub(crate) fn problem_kind(error: ErrorKind) -> ProblemKind {
-    match error {
-        ErrorKind::Resolution => ProblemKind::UpstreamName,
-        ErrorKind::Connection => ProblemKind::UpstreamUnreachable,
-        ErrorKind::ConnectTimeout(_) => ProblemKind::ConnectTimeout,
-        ErrorKind::ForwardProxy { .. } => ProblemKind::ForwardProxy,
-        ErrorKind::Certificate => ProblemKind::UpstreamCertificate,
-        ErrorKind::Tls => ProblemKind::UpstreamTls,
-        ErrorKind::Closed | ErrorKind::Silent => ProblemKind::UpstreamClosed,
-        ErrorKind::Malformed => ProblemKind::UpstreamMalformed,
-        ErrorKind::HeaderTooLarge => ProblemKind::UpstreamHeaderSize,
-        ErrorKind::ResponseTimeout => ProblemKind::ResponseTimeout,
-        ErrorKind::UnaskedUpgrade => ProblemKind::UnaskedUpgrade,
-        ErrorKind::RequestBody => ProblemKind::Malformed,
-    }
+/// The problem that a cause is for a client.
+fn problem_kind(cause: &Cause) -> ProblemKind {
+    ProblemKind::of_slug(cause.row().problem).unwrap_or(ProblemKind::Internal)
 }
 
 /// The client failed in the middle of its body. One that has gone gets no response.
@@ -84,24 +95,27 @@ pub(super) fn no_profile(profiles: &[Profile]) -> Problem {
 
 /// No token to send the request with. The refresh task logs what happened to each token request; here
 /// it would be repeated for each request that waits.
-pub(super) fn no_token(unavailable: &Unavailable) -> Problem {
+pub(super) fn no_token(unavailable: &Unavailable, now: Now) -> Problem {
     let kind =
         if unavailable.needs_fixing() { ProblemKind::TokenRefused } else { ProblemKind::TokenUnavailable };
+    let next_try =
+        unavailable.next_try(now).map(|next_try| format!(" Next try {next_try}.")).unwrap_or_default();
     let problem = Problem::new(kind)
-        .detail(format!("{}.", sentence(&unavailable.to_string())))
-        .hint(unavailable.hint());
-    let problem = if kind == ProblemKind::TokenUnavailable {
-        problem.retry_after(unavailable.retry_after)
-    } else {
-        problem
-    };
+        .detail(format!("{}.{next_try}", sentence(&unavailable.to_string())))
+        .hint(unavailable.hint())
+        .retry_after(unavailable.retry_after);
     tracing::debug!(status = problem.status().as_u16(), error = %unavailable, "no token");
     problem
 }
 
 /// A 403 is never answered by a renewal, but the log says what the token may do where that is the
 /// reason.
-pub(super) fn explain_forbidden(headers: &HeaderMap, profile: &Profile, token: &AccessToken) {
+pub(super) fn explain_forbidden(
+    headers: &HeaderMap,
+    profile: &Profile,
+    token: &AccessToken,
+    template: &Template,
+) {
     let insufficient = headers
         .get_all(WWW_AUTHENTICATE)
         .iter()
@@ -110,30 +124,32 @@ pub(super) fn explain_forbidden(headers: &HeaderMap, profile: &Profile, token: &
     let names_scope =
         description.is_some_and(|text| contains(text, b"scope") || contains(text, b"permission"));
     if insufficient || names_scope {
-        let mut repeats = profile.forbidden.lock().unwrap_or_else(PoisonError::into_inner);
-        let more = match repeats.met((), Instant::now()) {
-            None => return,
-            Some(Due::First) => None,
-            Some(Due::Again { more, .. }) => Some(more),
-        };
-        drop(repeats);
+        let Some(due) = profile.health.met(Trouble::Forbidden) else { return };
         let shown = |text: &[u8]| redact(&String::from_utf8_lossy(text), &[token.text()]);
+        let scopes: Vec<String> = token.scopes().iter().map(|scope| shown(scope.as_bytes())).collect();
+        let scopes = scopes.join(" ");
+        let has = if scopes.is_empty() { "no scope that it names".to_owned() } else { scopes.clone() };
+        let description = description.map(shown);
+        let said = description.as_ref().map(|text| format!(": \"{text}\"")).unwrap_or_default();
+        let api = profile.api();
         tracing::warn!(
             profile = %profile.name,
-            scopes = token.scopes().iter().map(|scope| shown(scope.as_bytes())).collect::<Vec<_>>().join(" "),
-            description = description.map(shown),
-            responses_since_the_last_such_line = more,
-            "forbidden: the token lacks a scope that the API asks for. Grant it to the client in CXone, and list it in CXONE_SCOPES where that is set"
+            method = %template.method(),
+            path = printable_bytes(template.path().as_bytes()),
+            api,
+            status = 403,
+            scopes,
+            description,
+            more = due.more(),
+            "forbidden: the token lacks a scope that the CXone API ({api}) asks for ({} {}: 403{said}); it has \
+             {has}{due}. Grant the scope to the client in CXone, and list it in {} where that is set.",
+            template.method(),
+            printable_bytes(template.path().as_bytes()),
+            profile.origins.name("CXONE_SCOPES"),
         );
     }
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
-}
-
-fn sentence(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}", characters.as_str().trim_end_matches('.'))
 }

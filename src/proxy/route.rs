@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use super::health::Health;
 use super::replay::ReplayBody;
 use super::rewrite::{location::names_origin, strip_path_prefix};
 use crate::access::Admitted;
 use crate::access::target::split_authority;
-use crate::log::Repeats;
+use crate::cause::Origins;
 use crate::metrics::ProfileMetrics;
 use crate::tokens::TokenSource;
 use crate::upstream::tls::TlsError;
@@ -43,8 +44,10 @@ pub struct Profile {
     pub rewrites_json_links: bool,
     /// Where it is counted.
     pub metrics: ProfileMetrics,
-    /// Responses that say that the token lacks a scope, so that they do not fill the log.
-    pub forbidden: Mutex<Repeats<()>>,
+    /// Where the values of its options were set.
+    pub origins: Origins,
+    /// What the log says of its API; all cores share it.
+    pub health: Arc<Health>,
 }
 
 /// The way to one upstream, for one core.
@@ -105,6 +108,11 @@ impl Destination {
         }
     }
 
+    /// Host and port of the forward proxy on the way there.
+    pub(super) fn forward_proxy(&self) -> Option<String> {
+        self.current()?.1.forward_proxy()
+    }
+
     /// Looks after idle connections.
     pub(super) fn sweep(&self) {
         let upstream = match self {
@@ -160,6 +168,11 @@ impl Profile {
     /// True where an authority, spoken to in https or not, is that of its upstream.
     pub(super) fn is_at(&self, https: bool, authority: &str) -> bool {
         self.destination.base().is_some_and(|base| names_origin(https, authority, &base))
+    }
+
+    /// Host and perhaps port of its API, as far as that is known.
+    pub(super) fn api(&self) -> String {
+        self.destination.base().map_or_else(|| "not known yet".to_owned(), |base| base.authority().to_owned())
     }
 
     /// True where requests by this listener that name this host are for this profile.

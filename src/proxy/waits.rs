@@ -52,7 +52,7 @@ impl Shared {
         let deadline = now.steady + self.wait_left(spent);
         let outcome = Box::pin(profile.tokens.valid(deadline)).await;
         waited_for_token(profile, spent, now.steady);
-        outcome.map_err(|unavailable| problems::no_token(&unavailable))
+        outcome.map_err(|unavailable| problems::no_token(&unavailable, self.clock.now()))
     }
 
     async fn discovered(

@@ -1,6 +1,6 @@
 //! Profiles before there is one of each for every core: tokens kept fresh, APIs discovered.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -10,12 +10,13 @@ use super::VERSION;
 use super::error::StartError;
 use super::listeners::Listeners;
 use crate::admin::{Pages, ProfilePages};
+use crate::cause::Origins;
 use crate::clock::Clock;
 use crate::config::{Config, Profile as Configured};
 use crate::discovery::{self, Discoverer};
 use crate::drain::{Drain, Phase};
 use crate::metrics::{Metrics, ProfileMetrics};
-use crate::proxy::{self, ApiUpstream, Budget, Connect, Destination, Profile, Selector};
+use crate::proxy::{self, ApiUpstream, Budget, Connect, Destination, Health, Profile, Selector};
 use crate::server::Bound;
 use crate::tokens::{self, Network, TokenSource};
 use crate::upstream::{self, BaseUrl};
@@ -31,6 +32,8 @@ pub(super) struct Prepared {
     connect: Connect,
     rewrites_json_links: bool,
     metrics: ProfileMetrics,
+    origins: Origins,
+    health: Arc<Health>,
 }
 
 /// Where a profile's requests go.
@@ -73,6 +76,8 @@ pub(super) fn prepare(
             connect: connect(config, profile),
             rewrites_json_links: profile.rewrite_json_links,
             metrics,
+            origins: profile.oauth.origins.clone(),
+            health: Arc::default(),
         });
     }
     Ok(prepared)
@@ -156,7 +161,8 @@ impl Prepared {
             },
             rewrites_json_links: self.rewrites_json_links,
             metrics: self.metrics.for_core(),
-            forbidden: Mutex::default(),
+            origins: self.origins.clone(),
+            health: Arc::clone(&self.health),
         })
     }
 }

@@ -11,11 +11,13 @@ use tokio::time::{Instant, sleep};
 
 use super::Arrival;
 use super::listener::{Bound, Listener, Removal};
-use super::seldom::Seldom;
 use super::stream::Accepted;
+use crate::log::{Due, Repeats};
 
 /// Out of file descriptors, most likely: some will be closed.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The least time between two lines about connections that cannot be accepted.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 /// A connection that no worker has yet.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ pub(super) struct Acceptor {
     sockets: Vec<Socket>,
     /// The socket to look at first: each has its turn.
     first: usize,
-    failures: Seldom,
+    failures: Repeats<()>,
     _removals: Vec<Removal>,
 }
 
@@ -66,7 +68,7 @@ impl Acceptor {
                 sockets.push(Socket { kind, listener: index });
             }
         }
-        Ok(Self { sockets, first: 0, failures: Seldom::default(), _removals: removals })
+        Ok(Self { sockets, first: 0, failures: Repeats::every(BETWEEN_LINES), _removals: removals })
     }
 
     /// Waits for a connection. Failures are logged, at most once in ten seconds, and waited out.
@@ -78,8 +80,8 @@ impl Acceptor {
                 // The client has gone between its connection and its turn.
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    if let Some(silent) = self.failures.note(Instant::now()) {
-                        log(&error, silent);
+                    if let Some(due) = self.failures.met((), Instant::now()) {
+                        log(&error, due);
                     }
                     sleep(PAUSE).await;
                 }
@@ -128,21 +130,21 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn log(error: &io::Error, silent: u64) {
+fn log(error: &io::Error, due: Due) {
     use rustix::io::Errno;
     let is = |errno: Errno| error.raw_os_error() == Some(errno.raw_os_error());
     if is(Errno::MFILE) || is(Errno::NFILE) {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         tracing::warn!(
             limit,
-            not_logged = silent,
+            more = due.more(),
             "no connection can be accepted: the process has all the files open that it may have. \
              Raise the limit (`ulimit -n`, LimitNOFILE= of systemd), or lower limits.connections"
         );
     } else {
         tracing::warn!(
             error = error as &dyn std::error::Error,
-            not_logged = silent,
+            more = due.more(),
             "a connection cannot be accepted; the next one is tried in {} ms",
             PAUSE.as_millis()
         );

@@ -29,7 +29,6 @@ mod listener;
 mod request_body;
 mod request_check;
 mod response_body;
-mod seldom;
 mod setup;
 mod signals;
 mod silence;

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::connections::Connections;
 use super::request_check::FIELDS;
-use super::seldom::Seldom;
 use super::{Limits, ParseProblem, ParseProblems};
 use crate::header_case::HeaderCase;
+use crate::log::Repeats;
 
 /// The longest time between two looks at a request that makes no progress.
 const SELDOM: Duration = Duration::from_secs(15);
@@ -29,7 +29,7 @@ pub(super) struct Setup {
     pub(super) builder: http1::Builder,
     /// For heads of more than 100 fields: hyper's parser needs memory for each request then.
     pub(super) roomy: http1::Builder,
-    tls_lines: Mutex<Seldom>,
+    tls_lines: Mutex<Repeats<()>>,
 }
 
 impl Setup {
@@ -41,10 +41,10 @@ impl Setup {
     /// The document for a problem.
     pub(super) fn problem(&self, problem: ParseProblem) -> Response<Full<Bytes>> {
         if problem == ParseProblem::Tls {
-            let noted = self.tls_lines.lock().ok().and_then(|mut lines| lines.note(Instant::now()));
-            if let Some(silent) = noted {
+            let noted = self.tls_lines.lock().ok().and_then(|mut lines| lines.met((), Instant::now()));
+            if let Some(due) = noted {
                 tracing::warn!(
-                    not_logged = silent,
+                    more = due.more(),
                     "a client speaks TLS to a listener that speaks plain HTTP: \
                      write http:// in place of https:// in the client's base URL"
                 );

@@ -11,7 +11,7 @@ use http::header;
 use url::Url;
 
 use super::clock_skew::{CLOCK_HINT, ClockSkew};
-use super::error::{Cause, RequestError};
+use super::error::RequestError;
 use super::grant::{Account, GrantType};
 use super::http_client::{HttpClient, HttpClientError};
 use super::request::{EncodedRequest, RequestWriter};
@@ -20,6 +20,7 @@ use super::token::TokenRequest;
 use super::token_response::{self, RawResponse, TokenResponse};
 use super::{Network, Settings};
 use crate::backoff::retry_after;
+use crate::cause::Cause;
 use crate::clock::{Clock, Now};
 use crate::log::Repeats;
 
@@ -55,9 +56,9 @@ pub struct Endpoint {
 impl Endpoint {
     /// Makes the client. Connects nowhere.
     pub fn new(settings: Settings, network: Network, clock: Clock) -> Result<Self, HttpClientError> {
-        let Settings { token_url, grant, scopes, refresh_margin: _ } = settings;
+        let Settings { token_url, grant, scopes, origins, refresh_margin: _ } = settings;
         let forward_proxy = network.forward_proxy.as_ref().and_then(host_and_port);
-        let account = Arc::new(grant.account(without_query(&token_url), forward_proxy));
+        let account = Arc::new(grant.account(without_query(&token_url), forward_proxy, origins));
         let client = HttpClient::new(network)?;
         let writer = RequestWriter::new(grant, &clock);
         Ok(Self { client, url: token_url, scopes, writer, account, clock, skew: Mutex::new(Repeats::new()) })

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use super::credentials::{Credentials, SecretSource};
 use super::token::TokenRequest;
+use crate::cause::{self, Origins, Peer, Server};
 use crate::invalid::Invalid;
 
 /// One kind of log-in, with the credentials that it needs. `Debug` shows no secret.
@@ -61,18 +62,16 @@ pub enum GrantType {
 }
 
 /// A token endpoint and the program's name there. Nothing in it is secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Account {
     /// The token endpoint's address, without its query.
     pub token_url: String,
     /// The identifier of the client, or of the access key where the grant has no client.
     pub id: String,
-    /// Whether `id` names an access key.
-    pub is_access_key: bool,
-    /// The file that the client's secret comes from, where it is one.
-    pub client_secret: Option<String>,
-    /// The file that the access key's secret comes from, where it is one.
-    pub key_secret: Option<String>,
+    /// The same as people say it: `client crm-sync`, `access key KEY`.
+    pub holder: String,
+    /// Where the values were set that decide; a secret that comes from a file goes by that.
+    pub origins: Origins,
     /// Host and port of the forward proxy between here and the token endpoint, where there is one.
     pub forward_proxy: Option<String>,
 }
@@ -114,19 +113,38 @@ impl Grant {
         !matches!(self, Self::AccessKey { .. })
     }
 
-    pub(super) fn account(&self, token_url: String, forward_proxy: Option<String>) -> Account {
-        let file = |credentials: Option<&Credentials>| match &credentials?.secret {
-            SecretSource::Value(_) => None,
-            SecretSource::File { path, .. } => Some(format!("the secret in {}", path.display())),
-        };
+    pub(super) fn account(
+        &self,
+        token_url: String,
+        forward_proxy: Option<String>,
+        mut origins: Origins,
+    ) -> Account {
         let (client, key) = (self.client(), self.key());
+        for (variable, credentials) in [("CXONE_CLIENT_SECRET", client), ("CXONE_ACCESS_KEY_SECRET", key)] {
+            if let Some(Credentials { secret: SecretSource::File { path, .. }, .. }) = credentials {
+                origins = origins.with(variable, format!("the secret in {}", path.display()));
+            }
+        }
+        let id = client.or(key).map(|credentials| credentials.id.clone()).unwrap_or_default();
         Account {
             token_url,
-            id: client.or(key).map(|credentials| credentials.id.clone()).unwrap_or_default(),
-            is_access_key: client.is_none(),
-            client_secret: file(client),
-            key_secret: file(key),
+            holder: format!("{} {id}", if client.is_none() { "access key" } else { "client" }),
+            id,
+            origins,
             forward_proxy,
+        }
+    }
+}
+
+impl Account {
+    /// The token endpoint, and what it is asked with, as a person knows them.
+    pub fn peer(&self, grant: GrantType) -> Peer<'_> {
+        Peer {
+            server: Server::TokenEndpoint,
+            address: &self.token_url,
+            forward_proxy: self.forward_proxy.as_deref(),
+            credentials: Some(cause::Credentials { grant: grant.as_str(), holder: &self.holder }),
+            origins: &self.origins,
         }
     }
 }
@@ -185,8 +203,7 @@ impl FromStr for ClientAuth {
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_access_key { "access key " } else { "client " })?;
-        f.write_str(&self.id)
+        f.write_str(&self.holder)
     }
 }
 
@@ -216,13 +233,12 @@ mod tests {
         let in_file = SecretSource::File { path: "/run/key".into(), at_start: secret };
         let key = Credentials { id: "KEY".to_owned(), secret: in_file };
         let grant = Grant::Password { client, auth: ClientAuth::Basic, key: key.clone() };
-        let account = grant.account("https://a.example/token".to_owned(), None);
+        let account = grant.account("https://a.example/token".to_owned(), None, Origins::default());
         assert_eq!(account.to_string(), "client app");
-        assert_eq!(
-            (account.client_secret.as_deref(), account.key_secret.as_deref()),
-            (None, Some("the secret in /run/key"))
-        );
-        let account = Grant::AccessKey { key }.account(String::new(), None);
+        let name = |variable| account.origins.name(variable);
+        assert_eq!(name("CXONE_CLIENT_SECRET"), "CXONE_CLIENT_SECRET");
+        assert_eq!(name("CXONE_ACCESS_KEY_SECRET"), "the secret in /run/key");
+        let account = Grant::AccessKey { key }.account(String::new(), None, Origins::default());
         assert_eq!(account.to_string(), "access key KEY");
         assert!(!format!("{grant:?} {account:?}").contains("s3cret"));
     }

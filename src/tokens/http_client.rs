@@ -17,8 +17,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::Network;
-use super::error::{Cause, Stage};
 use super::redact::Redactor;
+use crate::cause::{Cause, Stage};
 
 /// From the start to the last byte of the response. Clients wait for this.
 pub(crate) const TIME_OUT: Duration = Duration::from_secs(10);
@@ -146,7 +146,7 @@ impl HttpClient {
         loop {
             match timeout_at(deadline, response.chunk()).await {
                 Err(_) => return Body::Late(self.time_out),
-                Ok(Err(error)) => return Body::BrokeOff(transport_error::how(error)),
+                Ok(Err(error)) => return Body::BrokeOff(transport_error::broke_off(error)),
                 Ok(Ok(None)) => return Body::Whole(bytes),
                 Ok(Ok(Some(chunk))) if bytes.len() + chunk.len() > LONGEST_RESPONSE => return Body::TooLong,
                 Ok(Ok(Some(chunk))) => bytes.extend_from_slice(&chunk),

@@ -45,7 +45,7 @@ pub use claims::Claims;
 pub use clock_skew::{CLOCK_HINT, ClockSkew};
 pub use credentials::{Credentials, SecretSource};
 pub use endpoint::{Endpoint, TokenEndpoint};
-pub use error::{Cause, Failure, ForwardProxyProblem, NoRenewal, Reason, RequestError, Stage, Unavailable};
+pub use error::{Failure, NoRenewal, Reason, RequestError, Unavailable};
 pub use grant::{Account, ClientAuth, Grant, GrantType};
 pub use http_client::HttpClientError;
 pub use refresh_task::RefreshTask;
@@ -55,6 +55,7 @@ pub use source::{RequestKey, TokenSource};
 pub use token::{AccessToken, RefreshToken, TokenRequest};
 pub use token_response::TokenResponse;
 
+use crate::cause::{Cause, Origins};
 use crate::clock::Clock;
 use crate::metrics::TokenObserver;
 use crate::secret::Secret;
@@ -62,7 +63,7 @@ use redact::Redactor;
 use token::Validity;
 
 /// What is requested from which token endpoint. `Debug` shows no secret.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Settings {
     /// The token endpoint.
     pub token_url: Url,
@@ -72,6 +73,16 @@ pub struct Settings {
     pub scopes: Scopes,
     /// How long before its stated end a token is replaced; a fifth of its lifetime where that is less.
     pub refresh_margin: Duration,
+    /// Where all that was set.
+    pub origins: Origins,
+}
+
+/// Equal where they ask for the same token, wherever the values were set.
+impl PartialEq for Settings {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.token_url, &self.grant, &self.scopes, self.refresh_margin)
+            == (&other.token_url, &other.grant, &other.scopes, other.refresh_margin)
+    }
 }
 
 impl fmt::Debug for Settings {
@@ -81,7 +92,7 @@ impl fmt::Debug for Settings {
             .field("grant", &self.grant)
             .field("scopes", &self.scopes)
             .field("refresh_margin", &self.refresh_margin)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -137,6 +148,7 @@ pub async fn log_in_once(endpoint: &Endpoint, clock: &Clock) -> Result<AccessTok
             at: now,
             next_try: now.plus(retry_after.unwrap_or_default()),
             is_remembered: false,
+            is_repeated: false,
         };
         Unavailable::failed(Arc::new(failure), now)
     })

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use self::report::Report;
 use super::endpoint::{Endpoint, TokenEndpoint};
-use super::error::{Cause, Failure, RequestError};
+use super::error::{Failure, FailureKind, RequestError};
 use super::forced_renewals::ForcedRenewals;
 use super::grant::GrantType;
 use super::schedule::{Schedule, Step};
@@ -24,6 +24,7 @@ use super::snapshot::Published;
 use super::source::{Shared, TokenSource};
 use super::token::{AccessToken, TokenRequest, Validity};
 use super::token_response::TokenResponse;
+use crate::cause::Cause;
 use crate::clock::{Clock, Now};
 use crate::metrics::TokenObserver;
 
@@ -147,7 +148,7 @@ impl<E: TokenEndpoint> RefreshTask<E> {
 
     fn publish_failure(&mut self, grant: GrantType, error: RequestError, now: Now) {
         let RequestError { cause, retry_after } = error;
-        let retry = self.schedule.failed(cause.kind(), retry_after, now, fastrand::f64());
+        let retry = self.schedule.failed(FailureKind::of(&cause), retry_after, now, fastrand::f64());
         self.observer.0.token_request(grant.as_str(), cause.outcome());
         let failure = Arc::new(Failure {
             cause,
@@ -156,6 +157,7 @@ impl<E: TokenEndpoint> RefreshTask<E> {
             at: now,
             next_try: retry.at,
             is_remembered: retry.is_remembered,
+            is_repeated: true,
         });
         let token = self.shared.latest.load().token.clone();
         self.report.failure(&failure, token.as_deref(), now);

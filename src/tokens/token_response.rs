@@ -8,11 +8,12 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::claims::{self, Claims};
-use super::error::{Cause, RequestError, Stage};
+use super::error::RequestError;
 use super::http_client::{Body, is_decoded};
 use super::json_text;
 use super::redact::Redactor;
 use super::token::{LONGEST_LIFETIME, RefreshToken};
+use crate::cause::{Cause, Stage};
 use crate::secret::Secret;
 
 /// A token's lifetime where neither the response nor the token itself states one.

@@ -18,13 +18,14 @@ use tower::Service as _;
 use url::Url;
 
 use super::base_url::BaseUrl;
-use super::error::{BoxError, ErrorKind, SendError, Stage};
+use super::error::{BoxError, ErrorKind, SendError};
 use super::settings::Settings;
 use super::socket::Socket;
 use super::tls::TlsError;
 use super::tunnel::Tunnel;
 use super::upstream_io::UpstreamIo;
 use super::wire::Wire;
+use crate::cause::Stage;
 use crate::certificate::CertificateProblem;
 
 /// A burst of new connections asks for the name once: each question takes a thread. Shorter than any load
@@ -87,9 +88,11 @@ impl Connector {
 
     /// Connects. Cancellation: a connection in the making is dropped.
     pub(super) async fn connect(&self, only_http1: bool, deadline: Instant) -> Result<Fresh, SendError> {
-        let addresses = within(deadline, Stage::Resolution, self.addresses()).await?;
-        let connected = match within(deadline, Stage::Connection, self.route.connect(addresses)).await {
-            Ok(tcp) => within(deadline, Stage::Tunnel, self.route.tunnel(tcp)).await,
+        let limit = self.route.connect_timeout;
+        let addresses = within(deadline, Stage::Resolution, limit, self.addresses()).await?;
+        let connected = match within(deadline, Stage::Connection, limit, self.route.connect(addresses)).await
+        {
+            Ok(tcp) => within(deadline, Stage::Tunnel, limit, self.route.tunnel(tcp)).await,
             Err(error) => Err(error),
         };
         let tcp = match connected {
@@ -109,7 +112,7 @@ impl Connector {
             let socket = Socket::new(tcp, wire.clone(), true);
             connector.connect(tls.name.clone(), socket).await.map_err(tls_error)
         };
-        let stream = within(deadline, Stage::Tls, handshake).await?;
+        let stream = within(deadline, Stage::Tls, limit, handshake).await?;
         let chose_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let io = UpstreamIo::tls(stream, wire);
         Ok(if chose_http2 { Fresh::Http2(io) } else { Fresh::Http1(io) })
@@ -129,13 +132,14 @@ impl Connector {
     }
 }
 
-/// Ends a step at the deadline, with an error that names it.
+/// Ends a step at the deadline, with an error that names it and `limit`, which has led to the deadline.
 pub(super) async fn within<T>(
     deadline: Instant,
     stage: Stage,
+    limit: Duration,
     step: impl Future<Output = Result<T, SendError>>,
 ) -> Result<T, SendError> {
-    let late = |_| Err(SendError::before_sending(ErrorKind::ConnectTimeout(stage), None));
+    let late = |_| Err(SendError::connect_late(stage, limit, None));
     timeout_at(deadline, step).await.unwrap_or_else(late)
 }
 
@@ -173,8 +177,7 @@ impl Route {
         let failed =
             |error: BoxError| SendError::before_sending(self.blames(ErrorKind::Connection), Some(error));
         if addresses.is_empty() {
-            let error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-            return Err(failed(Box::new(error)));
+            return Err(SendError::before_sending(self.blames(ErrorKind::Resolution), None));
         }
         // The connector wants a name to resolve; the addresses are here already.
         let target = format!("http://first-hop:{}/", self.port)
@@ -182,8 +185,7 @@ impl Route {
             .map_err(|error| failed(Box::<http::uri::InvalidUri>::new(error)))?;
         let tcp = self.connector(addresses).call(target).await.map_err(|error| {
             if is_late(&error) {
-                let kind = ErrorKind::ConnectTimeout(Stage::Connection);
-                SendError::before_sending(kind, Some(Box::new(error)))
+                SendError::connect_late(Stage::Connection, self.connect_timeout, Some(Box::new(error)))
             } else {
                 failed(Box::new(error))
             }

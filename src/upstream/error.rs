@@ -3,28 +3,15 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use super::framing::Unusable;
 use super::wire::Wire;
+use crate::cause::{Cause, ForwardProxyProblem, NameProblem, Stage, io_cause, is_out_of_files, tls_cause};
 use crate::certificate::CertificateProblem;
 
 /// A boxed error of another module or library.
 pub type BoxError = Box<dyn Error + Send + Sync>;
-
-/// What connecting was busy with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Resolving the name of the first hop.
-    Resolution,
-    /// Connecting to the first hop.
-    Connection,
-    /// Asking the forward proxy for a tunnel (RFC 9110 section 9.3.6).
-    Tunnel,
-    /// The TLS handshake.
-    Tls,
-    /// Waiting for the server's SETTINGS (RFC 9113 section 3.4).
-    Http2,
-}
 
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +67,8 @@ pub struct SendError {
     pub delivered: Delivered,
     /// True where something of the response had arrived.
     pub answered: bool,
+    /// How long it was waited for, where the time was over.
+    after: Duration,
     source: Option<BoxError>,
 }
 
@@ -89,12 +78,18 @@ const SHORTEST_TOO_LARGE: usize = 400;
 impl SendError {
     /// An error before anything was sent.
     pub(super) fn before_sending(kind: ErrorKind, source: Option<BoxError>) -> Self {
-        Self { kind, delivered: Delivered::Nothing, answered: false, source }
+        let after = Duration::ZERO;
+        Self { kind, delivered: Delivered::Nothing, answered: false, after, source }
+    }
+
+    /// Connecting took longer than `limit`.
+    pub(super) fn connect_late(stage: Stage, limit: Duration, source: Option<BoxError>) -> Self {
+        Self { after: limit, ..Self::before_sending(ErrorKind::ConnectTimeout(stage), source) }
     }
 
     /// An error of the response's body.
     pub(super) fn of_body(kind: ErrorKind, source: Option<BoxError>) -> Self {
-        Self { kind, delivered: Delivered::Maybe, answered: true, source }
+        Self { delivered: Delivered::Maybe, answered: true, ..Self::before_sending(kind, source) }
     }
 
     /// No response's head over HTTP/1.1.
@@ -108,7 +103,8 @@ impl SendError {
         if kind == ErrorKind::HeaderTooLarge && wire.received() < SHORTEST_TOO_LARGE {
             kind = ErrorKind::Malformed;
         }
-        Self { kind, delivered, answered: wire.has_received(), source: Some(Box::new(error)) }
+        let (answered, source) = (wire.has_received(), Some(Box::from(error)));
+        Self { delivered, answered, ..Self::before_sending(kind, source) }
     }
 
     /// No response's head over HTTP/2.
@@ -118,18 +114,19 @@ impl SendError {
         }
         let Reading { kind, unprocessed, rejected } = read(&error);
         let delivered = if unprocessed { Delivered::NotProcessed } else { Delivered::Maybe };
-        Self { kind, delivered, answered: rejected, source: Some(Box::new(error)) }
+        Self { delivered, answered: rejected, ..Self::before_sending(kind, Some(Box::from(error))) }
     }
 
     fn of_upload(delivered: Delivered, wire: &Wire) -> Self {
-        let (kind, source) = (ErrorKind::RequestBody, wire.take_failure());
-        Self { kind, delivered, answered: false, source }
+        let error = Self::before_sending(ErrorKind::RequestBody, wire.take_failure());
+        Self { delivered, ..error }
     }
 
-    /// `response_timeout` is over.
-    pub(super) fn late(wire: &Wire) -> Self {
-        let (kind, answered) = (ErrorKind::ResponseTimeout, wire.has_received());
-        Self { kind, delivered: Delivered::Maybe, answered, source: None }
+    /// `response_timeout`, which is `limit`, is over.
+    pub(super) fn late(wire: &Wire, limit: Option<Duration>) -> Self {
+        let (after, answered) = (limit.unwrap_or_default(), wire.has_received());
+        let error = Self::before_sending(ErrorKind::ResponseTimeout, None);
+        Self { delivered: Delivered::Maybe, answered, after, ..error }
     }
 
     /// A response that must not be followed.
@@ -138,13 +135,66 @@ impl SendError {
             Unusable::Coding | Unusable::Length => ErrorKind::Malformed,
             Unusable::Unasked => ErrorKind::UnaskedUpgrade,
         };
-        let source: Option<BoxError> = Some(Box::new(unusable));
-        Self { kind, delivered: Delivered::Maybe, answered: true, source }
+        Self::of_body(kind, Some(Box::new(unusable)))
     }
 
-    /// What is wrong with the certificate, where that is what went wrong.
-    pub fn certificate(&self) -> Option<&CertificateProblem> {
-        self.source.as_deref()?.downcast_ref()
+    /// The cause, in the words that the log, the pages and the problems have for it.
+    pub fn cause(&self) -> Cause {
+        if let Some(error) = self.io_sources().find(|error| is_out_of_files(error)) {
+            tracing::debug!(%error, "no file can be opened");
+            let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+            return Cause::OutOfFiles { limit };
+        }
+        match self.kind {
+            ErrorKind::Resolution => Cause::Name(self.name_problem()),
+            ErrorKind::Connection => Cause::Unreachable(self.how()),
+            ErrorKind::ForwardProxy { status: Some(407) } => {
+                Cause::ForwardProxy(ForwardProxyProblem::Unauthenticated)
+            }
+            ErrorKind::ForwardProxy { status: Some(status) } => {
+                Cause::ForwardProxy(ForwardProxyProblem::Refused(Some(status)))
+            }
+            ErrorKind::ForwardProxy { status: None } => {
+                Cause::ForwardProxy(ForwardProxyProblem::Unreachable(self.how()))
+            }
+            ErrorKind::Certificate => {
+                match self.source.as_deref().and_then(|source| source.downcast_ref::<CertificateProblem>()) {
+                    Some(problem) => Cause::Untrusted(problem.clone()),
+                    None => Cause::Untrusted(CertificateProblem::UnknownIssuer { issuer: None }),
+                }
+            }
+            ErrorKind::Tls => {
+                let how = self.io_sources().next().map(tls_cause);
+                Cause::Tls(how.unwrap_or_else(|| "the handshake failed".to_owned()))
+            }
+            ErrorKind::ConnectTimeout(stage) => Cause::TimedOut { stage, after: self.after },
+            ErrorKind::ResponseTimeout => Cause::TimedOut { stage: Stage::Waiting, after: self.after },
+            ErrorKind::Closed => Cause::Closed { in_response: self.answered },
+            ErrorKind::Silent => Cause::Silent,
+            ErrorKind::Malformed => Cause::NotHttp,
+            ErrorKind::HeaderTooLarge => Cause::HeaderTooLarge,
+            ErrorKind::UnaskedUpgrade => Cause::UnaskedUpgrade,
+            ErrorKind::RequestBody => Cause::RequestBody,
+        }
+    }
+
+    fn name_problem(&self) -> NameProblem {
+        let problem = self.io_sources().find_map(|error| NameProblem::of(&error.to_string()));
+        problem.unwrap_or(NameProblem::NoAddress)
+    }
+
+    /// How a connection failed. The libraries' own words are for the debug log.
+    fn how(&self) -> String {
+        let words = self.io_sources().find_map(|error| match NameProblem::of(&error.to_string()) {
+            Some(_) => Some("its name cannot be resolved".to_owned()),
+            None => io_cause(error),
+        });
+        words.unwrap_or_else(|| "there was no connection".to_owned())
+    }
+
+    fn io_sources(&self) -> impl Iterator<Item = &io::Error> {
+        let first = self.source.as_deref().map(|source| source as &(dyn Error + 'static));
+        std::iter::successors(first, |error| (*error).source()).filter_map(|error| error.downcast_ref())
     }
 
     /// True where the connection ended, or fell silent, before anything of the response came. A response
@@ -154,46 +204,9 @@ impl SendError {
     }
 }
 
-impl fmt::Display for ErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Resolution => "the upstream's name could not be resolved",
-            Self::Connection => "the upstream could not be connected to",
-            Self::ForwardProxy { status: Some(status) } => {
-                return write!(f, "the forward proxy answered CONNECT with {status}");
-            }
-            Self::ForwardProxy { status: None } => "the forward proxy did not open a tunnel to the upstream",
-            Self::Certificate => "the upstream's certificate is not trusted",
-            Self::Tls => "TLS with the upstream failed",
-            Self::ConnectTimeout(stage) => {
-                return write!(f, "connecting to the upstream took too long ({stage})");
-            }
-            Self::Closed => "the upstream closed the connection",
-            Self::Silent => "the upstream does not acknowledge anything any more",
-            Self::Malformed => "the upstream's response is not valid HTTP",
-            Self::HeaderTooLarge => "the header section of the upstream's response is too large",
-            Self::ResponseTimeout => "the upstream took too long to respond",
-            Self::UnaskedUpgrade => "the upstream switched to a protocol that was not asked for",
-            Self::RequestBody => "the request's body could not be read",
-        })
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Resolution => "name resolution",
-            Self::Connection => "connection",
-            Self::Tunnel => "tunnel through the forward proxy",
-            Self::Tls => "TLS handshake",
-            Self::Http2 => "HTTP/2 settings",
-        })
-    }
-}
-
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
+        self.cause().fmt(f)
     }
 }
 

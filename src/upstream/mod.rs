@@ -29,7 +29,7 @@ mod wire;
 
 pub use base_url::{BaseUrl, Scheme, is_loopback, refuse_clear_text, scheme_and_rest};
 pub use connect::Route;
-pub use error::{BoxError, Delivered, ErrorKind, SendError, Stage};
+pub use error::{BoxError, Delivered, ErrorKind, SendError};
 pub use forward_proxy::{ForwardProxy, NoProxy, ProxyUrl};
 pub use response_body::ResponseBody;
 pub use send::Upstream;

@@ -14,7 +14,7 @@ use hyper::client::conn::http1::Builder;
 use tokio::time::{Instant, timeout};
 
 use super::connect::{Connector, Fresh, within};
-use super::error::{BoxError, ErrorKind, SendError, Stage};
+use super::error::{BoxError, ErrorKind, SendError};
 use super::framing::{self, Framing};
 use super::http1::{self, Http1, Outcome, Unanswered};
 use super::http2::{self, Http2, Stream};
@@ -24,6 +24,7 @@ use super::settings::{Reuse, SendOptions, Settings};
 use super::tls::TlsError;
 use super::upstream_io::UpstreamIo;
 use super::wire::Wire;
+use crate::cause::Stage;
 
 /// New connections that end before they take the request. The first may be a coincidence.
 const FRESH_TRIES: u32 = 2;
@@ -126,6 +127,13 @@ where
         }
     }
 
+    /// Host and port of the forward proxy on the way to the origin.
+    pub fn forward_proxy(&self) -> Option<String> {
+        let settings = &self.shared.settings;
+        let url = settings.forward_proxy.toward_base(&settings.base_url)?;
+        Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
+    }
+
     /// Looks after idle connections: closes those that have died or grown old, and takes the memory of the
     /// others. To be called every few seconds on the core that owns the upstream.
     pub fn sweep(&self, now: Instant) {
@@ -151,7 +159,9 @@ where
             Some(Err(Unanswered::Failed(error))) => {
                 return Attempt::Failed(SendError::over_http1(error, wire));
             }
-            None => return Attempt::Failed(SendError::late(wire)),
+            None => {
+                return Attempt::Failed(SendError::late(wire, self.shared.settings.response_timeout));
+            }
         };
         let (mut parts, body) = response.into_parts();
         let examined = framing::examine_http1(&mut parts, to_head, options.websocket);
@@ -195,7 +205,9 @@ where
                 }
                 return Attempt::Failed(SendError::over_http2(error, &wire));
             }
-            None => return Attempt::Failed(SendError::late(&wire)),
+            None => {
+                return Attempt::Failed(SendError::late(&wire, self.shared.settings.response_timeout));
+            }
         };
         let is_bodiless = framing::is_bodiless(response.status(), to_head);
         Attempt::Responded(response.map(|body| ResponseBody::new(body, is_bodiless, Some(stream))))
@@ -271,7 +283,10 @@ where
         }
         // While it is not known that the origin speaks HTTP/1.1 only, one request at a time finds that out: two
         // hundred first requests need a few HTTP/2 connections, not two hundred.
-        let turn = within(deadline, Stage::Connection, async { Ok(pool.turn().await) }).await?;
+        let turn = within(deadline, Stage::Connection, shared.settings.connect_timeout, async {
+            Ok(pool.turn().await)
+        })
+        .await?;
         if pool.speaks_http1() {
             drop(turn);
         } else {
@@ -316,7 +331,8 @@ where
             Fresh::Http2(io) => {
                 self.pool.learn(false);
                 let started = http2::start(io, Instant::now());
-                let (connection, stream) = within(deadline, Stage::Http2, started).await?;
+                let (connection, stream) =
+                    within(deadline, Stage::Http2, self.settings.connect_timeout, started).await?;
                 self.pool.add_http2(connection.clone());
                 Ok(Connection::Http2(connection, stream))
             }

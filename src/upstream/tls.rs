@@ -118,9 +118,6 @@ fn client_config(
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(|error| setup(&error))?;
-    if bundle.is_empty() {
-        return Ok(builder.with_root_certificates(roots).with_no_client_auth());
-    }
     let verifier = BundleVerifier::new(roots, bundle, provider).map_err(|error| setup(&error))?;
     Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
 }

@@ -1,4 +1,5 @@
-//! Accepts a server certificate that the operator's bundle holds itself, as curl and OpenSSL do.
+//! Accepts a server certificate that the operator's bundle holds itself, as curl and OpenSSL do, and says of every
+//! other one what is wrong with it, in words and with what the certificate says of itself.
 //!
 //! A self-signed certificate is often marked as an authority (`openssl req -x509` does so), and the usual
 //! verifier refuses an authority's certificate as a server's own. Where the very certificate that the server
@@ -8,17 +9,23 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::certificate::{Certificate, CertificateProblem};
+
 /// The usual verifier, and the bundle's certificates beside it.
 #[derive(Debug)]
 pub(super) struct BundleVerifier {
-    usual: Arc<WebPkiServerVerifier>,
+    /// `None` where no authority is trusted at all.
+    usual: Option<Arc<WebPkiServerVerifier>>,
     bundle: Arc<[CertificateDer<'static>]>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl BundleVerifier {
@@ -28,8 +35,35 @@ impl BundleVerifier {
         bundle: Arc<[CertificateDer<'static>]>,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, VerifierBuilderError> {
-        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
-        Ok(Self { usual, bundle })
+        let algorithms = provider.signature_verification_algorithms;
+        let usual = if roots.is_empty() {
+            None
+        } else {
+            Some(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?)
+        };
+        Ok(Self { usual, bundle, algorithms })
+    }
+
+    fn verify(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = match &self.usual {
+            None => Err(CertificateError::UnknownIssuer.into()),
+            Some(usual) => {
+                usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            }
+        };
+        if verified.is_ok() || !self.bundle.iter().any(|certificate| certificate == end_entity) {
+            return verified;
+        }
+        verify_dates(end_entity, now)?;
+        verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+        Ok(ServerCertVerified::assertion())
     }
 }
 
@@ -42,14 +76,8 @@ impl ServerCertVerifier for BundleVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified =
-            self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        if verified.is_ok() || !self.bundle.iter().any(|certificate| certificate == end_entity) {
-            return verified;
-        }
-        verify_dates(end_entity, now)?;
-        verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-        Ok(ServerCertVerified::assertion())
+        self.verify(end_entity, intermediates, server_name, ocsp_response, now)
+            .map_err(|error| explained(error, end_entity))
     }
 
     fn verify_tls12_signature(
@@ -58,7 +86,7 @@ impl ServerCertVerifier for BundleVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -67,11 +95,22 @@ impl ServerCertVerifier for BundleVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// The same error with what the certificate says of itself, which nobody sees any more after the handshake.
+fn explained(error: Error, end_entity: &CertificateDer<'_>) -> Error {
+    match CertificateProblem::of(&error) {
+        None => error,
+        Some(problem) => {
+            let certificate = Certificate::read(end_entity);
+            certificate.iter().fold(problem, CertificateProblem::with).into_tls_error()
+        }
     }
 }
 
@@ -117,7 +156,7 @@ mod tests {
         presented: &CertificateDer<'_>,
         name: &str,
         now: UnixTime,
-    ) -> Result<(), Error> {
+    ) -> Result<(), CertificateProblem> {
         let mut roots = RootCertStore::empty();
         for certificate in bundle {
             roots.add(certificate.clone()).unwrap();
@@ -125,7 +164,8 @@ mod tests {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = BundleVerifier::new(roots, bundle.into(), provider).unwrap();
         let name = ServerName::try_from(name).unwrap();
-        verifier.verify_server_cert(presented, &[], &name, &[], now).map(|_| ())
+        let outcome = verifier.verify_server_cert(presented, &[], &name, &[], now);
+        outcome.map(|_| ()).map_err(|error| CertificateProblem::of(&error).unwrap())
     }
 
     #[test]
@@ -140,23 +180,20 @@ mod tests {
     #[test]
     fn its_name_and_its_dates_still_count() {
         let certificate = self_signed("api.example");
-        let reason =
-            |name, year| match verify(std::slice::from_ref(&certificate), &certificate, name, day(year)) {
-                Err(Error::InvalidCertificate(reason)) => reason,
-                other => panic!("{other:?}"),
-            };
-        assert!(matches!(
-            reason("other.example", 2025),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
-        ));
-        assert_eq!(reason("api.example", 2027), CertificateError::Expired);
-        assert_eq!(reason("api.example", 2023), CertificateError::NotValidYet);
+        let problem = |name, year| {
+            verify(std::slice::from_ref(&certificate), &certificate, name, day(year)).unwrap_err().to_string()
+        };
+        assert_eq!(problem("other.example", 2025), "it does not belong to other.example, but to api.example");
+        assert_eq!(problem("api.example", 2027), "it expired at 2026-01-01T00:00:00Z");
+        assert_eq!(problem("api.example", 2023), "it is valid only from 2024-01-01T00:00:00Z on");
     }
 
     #[test]
     fn another_certificate_of_the_same_name_is_refused() {
         let refused =
             verify(&[self_signed("api.example")], &self_signed("api.example"), "api.example", day(2025));
-        assert!(matches!(refused, Err(Error::InvalidCertificate(_))), "{refused:?}");
+        assert_eq!(refused, Err(CertificateProblem::SelfSigned));
+        let nothing_trusted = verify(&[], &self_signed("api.example"), "api.example", day(2025));
+        assert_eq!(nothing_trusted, Err(CertificateProblem::SelfSigned));
     }
 }

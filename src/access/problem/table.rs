@@ -175,6 +175,11 @@ table! {
 }
 
 impl ProblemKind {
+    /// The problem of this type, by the last part of the type.
+    pub fn of_slug(slug: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.slug() == slug)
+    }
+
     /// The last part of the problem's type, and its label in metrics.
     pub fn slug(self) -> &'static str {
         self.row().slug

@@ -126,9 +126,8 @@ impl Stage {
                 account: Arc::new(Account {
                     token_url: "https://auth.example/token".to_owned(),
                     id: "client-1".to_owned(),
-                    is_access_key: false,
-                    client_secret: None,
-                    key_secret: None,
+                    holder: "client app".to_owned(),
+                    origins: crate::cause::Origins::default(),
                     forward_proxy: None,
                 }),
             };

@@ -12,7 +12,7 @@ use url::Url;
 use super::{
     super::obtain,
     ask::{NoReply, Question, Reply, ask},
-    broken::{Broken, Peer},
+    peer::Peer,
     probe::{self, Origin, is_open},
     skew,
     stage::{Facts, Section, Stage, Step},
@@ -20,12 +20,13 @@ use super::{
     trial::{self, Asked},
 };
 use crate::{
+    cause::{self, Cause, Server},
     clock::Clock,
     config::{Config, Profile},
     discovery::{Discoverer, DiscoveryError},
     invalid, log,
     tokens::{
-        self, AccessToken, Account, Cause, ClientAuth, Endpoint, Grant, HttpClientError, Network,
+        self, AccessToken, Account, ClientAuth, Endpoint, Grant, HttpClientError, Network,
         TokenEndpoint as _, Unavailable, redact,
     },
     upstream::{BaseUrl, Route},
@@ -108,7 +109,7 @@ impl<'a> Subject<'a> {
         let fixed = self.discoverer.is_none().then(|| self.profile.upstream.base_url.clone());
         let is_one = fixed.as_ref().is_some_and(|base| base.without_prefix() == *self.token_base);
         let (of, peer, protocols) = if is_one {
-            ("upstream and token endpoint", Peer::Api, BOTH)
+            ("API and token endpoint", self.api(), BOTH)
         } else {
             ("token endpoint", self.token_endpoint(), HTTP1)
         };
@@ -136,6 +137,10 @@ impl<'a> Subject<'a> {
             });
         }
         (Section { profile: self.profile.name.clone(), stages }, token)
+    }
+
+    fn api(&self) -> Peer {
+        Peer::Api { origins: self.profile.oauth.origins.clone() }
     }
 
     fn token_endpoint(&self) -> Peer {
@@ -171,11 +176,11 @@ impl<'a> Subject<'a> {
 
     async fn probe_upstream(&self, base: Option<&Arc<BaseUrl>>, stages: &mut Vec<Stage>) -> bool {
         if let Some(base) = base {
-            return self.probe("upstream", Peer::Api, base, BOTH, stages).await;
+            return self.probe("API", self.api(), base, BOTH, stages).await;
         }
         let steps = [Step::NameResolution, Step::Connection, Step::Tls];
         let skipped = steps.map(|step| Stage::skipped(step, "the address of the API is not known"));
-        stages.extend(skipped.map(|stage| Stage { of: Some("upstream"), ..stage }));
+        stages.extend(skipped.map(|stage| Stage { of: Some("API"), ..stage }));
         false
     }
 
@@ -193,7 +198,7 @@ impl<'a> Subject<'a> {
         let took = started.steady.elapsed();
         let stage = match &found {
             Ok(base) => Stage::ok(Step::Discovery, vec![("upstream", json!(base.to_string()))]),
-            Err(error) => Stage::failed(Step::Discovery, error.to_string(), discovery_hint(error)),
+            Err(error) => Stage::failed(Step::Discovery, error.to_string(), self.discovery_hint(error)),
         };
         stages.push(Stage { took, ..stage });
         found.ok().map(Arc::new)
@@ -263,6 +268,21 @@ impl<'a> Subject<'a> {
         steps.join(" ")
     }
 
+    fn discovery_hint(&self, error: &DiscoveryError) -> String {
+        let origins = &self.profile.oauth.origins;
+        match error {
+            DiscoveryError::NoTenant => "Remove CXONE_DISCOVER once CXONE_BASE_URL is set.".to_owned(),
+            DiscoveryError::Failed(cause @ Cause::Untrusted(_)) => {
+                let (server, credentials, forward_proxy) = (Server::Discovery, None, None);
+                cause::Peer { server, address: "", forward_proxy, credentials, origins }.hint(cause)
+            }
+            DiscoveryError::Failed(_) | DiscoveryError::Status(_) => format!(
+                "Check {} and the network, or set CXONE_BASE_URL instead of CXONE_DISCOVER.",
+                origins.name("CXONE_DISCOVERY_URL")
+            ),
+        }
+    }
+
     async fn compare_clocks(&self) -> Stage {
         let question = Question { method: Method::HEAD, target: PUBLIC.to_owned(), authorization: None };
         let asked = self.clock.now();
@@ -288,8 +308,8 @@ impl<'a> Subject<'a> {
     fn explain(&self, error: &NoReply, base: &BaseUrl) -> (String, String) {
         match error {
             NoReply::Failed(error) => {
-                let time_out = self.profile.upstream.connect_timeout;
-                Broken::from(error).describe(&Peer::Api, base.authority(), time_out, self.clock.now())
+                let forward_proxy = self.config.forward_proxy.toward_base(base).map(authority);
+                self.api().describe(&error.cause(), base.authority(), forward_proxy.as_deref())
             }
             NoReply::Target(_) | NoReply::Request(_) | NoReply::Name(_) | NoReply::Late(_) => {
                 (error.to_string(), "Try again, or with another path.".to_owned())
@@ -336,17 +356,6 @@ fn client_auth(grant: &Grant) -> Option<ClientAuth> {
     match grant {
         Grant::ClientCredentials { auth, .. } | Grant::Password { auth, .. } => Some(*auth),
         Grant::AccessKey { .. } => None,
-    }
-}
-
-fn discovery_hint(error: &DiscoveryError) -> String {
-    match error {
-        DiscoveryError::NoTenant => "Remove CXONE_DISCOVER once CXONE_BASE_URL is set.".to_owned(),
-        DiscoveryError::Failed(Cause::Untrusted(problem)) => problem.hint("CXONE_DISCOVERY_URL"),
-        DiscoveryError::Failed(_) | DiscoveryError::Status(_) => {
-            "Check CXONE_DISCOVERY_URL and the network, or set CXONE_BASE_URL instead of CXONE_DISCOVER."
-                .to_owned()
-        }
     }
 }
 

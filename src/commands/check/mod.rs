@@ -7,17 +7,17 @@
 //!          |-> skew         our clock and that of the token endpoint
 //!          |-> suspicions   what looks wrong in refused credentials
 //!          |-> ask, trial   one request to the API, and what its response means
-//!          `-> broken       what a failed connection means
+//!          `-> peer         what a failed connection means
 //! stage -> report           what the stages come to -> text, json
 //! ```
 //!
 //! Nothing secret gets into it: what peers say passes through `tokens::redact` first.
 
 mod ask;
-mod broken;
 mod certificate;
 mod examine;
 mod json;
+mod peer;
 mod probe;
 mod report;
 mod skew;

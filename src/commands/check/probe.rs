@@ -18,14 +18,16 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{
-    broken::{Broken, Peer},
     certificate,
+    peer::Peer,
     stage::{Facts, Outcome, Stage, Step},
 };
 use crate::{
+    cause::{self, Cause, ForwardProxyProblem, NameProblem, tls_cause},
     certificate::{Certificate, CertificateProblem},
     clock::{Clock, Now},
-    upstream::{self, BaseUrl, ErrorKind, Route, SendError},
+    log,
+    upstream::{BaseUrl, Route, SendError},
 };
 
 /// An origin that requests go to, and how it is reached.
@@ -48,22 +50,22 @@ pub(super) struct Origin {
 pub(super) async fn probe(origin: &Origin, clock: &Clock) -> Vec<Stage> {
     let mut stages = Vec::with_capacity(3);
     let started = clock.now();
-    let resolved = origin.within(upstream::Stage::Resolution, origin.route.resolve()).await;
+    let resolved = origin.within(cause::Stage::Resolution, origin.route.resolve()).await;
     let resolved =
         resolved.and_then(|found| if found.is_empty() { Err(origin.nowhere()) } else { Ok(found) });
     let stage = match &resolved {
         Ok(addresses) => Stage::ok(Step::NameResolution, vec![("addresses", shown(addresses))]),
-        Err(broken) => origin.failed(Step::NameResolution, broken, started),
+        Err(cause) => origin.failed(Step::NameResolution, cause),
     };
     let (host, _) = origin.route.first_hop();
     stages.push(finish(stage.with(vec![("host", json!(host))]), origin, started.steady.elapsed()));
     let Ok(addresses) = resolved else { return blocked(stages, origin) };
 
     let started = clock.now();
-    let connected = origin.within(upstream::Stage::Connection, origin.connect(addresses)).await;
+    let connected = origin.within(cause::Stage::Connection, origin.connect(addresses)).await;
     let stage = match &connected {
         Ok(tcp) => Stage::ok(Step::Connection, peer(tcp)),
-        Err(broken) => origin.failed(Step::Connection, broken, started),
+        Err(cause) => origin.failed(Step::Connection, cause),
     };
     let facts = origin.forward_proxy.iter().map(|proxy| ("forward_proxy", json!(proxy))).collect();
     stages.push(finish(stage.with(facts), origin, started.steady.elapsed()));
@@ -84,34 +86,36 @@ impl Origin {
     /// Takes a step within the time-out.
     async fn within<T>(
         &self,
-        stage: upstream::Stage,
+        stage: cause::Stage,
         step: impl Future<Output = Result<T, SendError>>,
-    ) -> Result<T, Broken> {
+    ) -> Result<T, Cause> {
         match timeout(self.time_out, step).await {
-            Ok(taken) => taken.map_err(|error| Broken::from(&error)),
+            Ok(taken) => taken.map_err(|error| {
+                tracing::debug!(error = log::causes(&error), "the connection failed");
+                error.cause()
+            }),
             Err(_) => Err(self.late(stage)),
         }
     }
 
-    fn late(&self, stage: upstream::Stage) -> Broken {
-        let how =
-            format!("no response within {} ms (CXONE_PROXY_CONNECT_TIMEOUT)", self.time_out.as_millis());
-        Broken::new(ErrorKind::ConnectTimeout(stage), Some(how))
+    fn late(&self, stage: cause::Stage) -> Cause {
+        Cause::TimedOut { stage, after: self.time_out }
     }
 
     /// The name of the first hop is known, but has no address.
-    fn nowhere(&self) -> Broken {
-        let kind = match self.forward_proxy {
-            Some(_) => ErrorKind::ForwardProxy { status: None },
-            None => ErrorKind::Resolution,
-        };
-        Broken::new(kind, Some("the name has no address".to_owned()))
+    fn nowhere(&self) -> Cause {
+        match self.forward_proxy {
+            Some(_) => {
+                let how = "its name has no address".to_owned();
+                Cause::ForwardProxy(ForwardProxyProblem::Unreachable(how))
+            }
+            None => Cause::Name(NameProblem::NoAddress),
+        }
     }
 
-    fn failed(&self, step: Step, broken: &Broken, now: Now) -> Stage {
-        let through = self.forward_proxy.as_ref().map(|proxy| format!(" through the forward proxy {proxy}"));
-        let address = format!("{}{}", self.base.authority(), through.unwrap_or_default());
-        let (detail, hint) = broken.describe(&self.peer, &address, self.time_out, now);
+    fn failed(&self, step: Step, cause: &Cause) -> Stage {
+        let forward_proxy = self.forward_proxy.as_deref();
+        let (detail, hint) = self.peer.describe(cause, self.base.authority(), forward_proxy);
         Stage::failed(step, detail, hint)
     }
 }
@@ -145,12 +149,11 @@ async fn secure(origin: &Origin, tcp: TcpStream, now: Now) -> Stage {
     }
     let host = origin.base.bare_host();
     let Ok(name) = ServerName::try_from(host.clone()) else {
-        let how = format!("`{host}` is not a name that TLS can verify");
-        return origin.failed(Step::Tls, &Broken::new(ErrorKind::Tls, Some(how)), now);
+        return origin.failed(Step::Tls, &Cause::Tls(format!("`{host}` is not a name that TLS can verify")));
     };
     let connector = TlsConnector::from(Arc::new(origin.tls.clone()));
     match timeout(origin.time_out, connector.connect(name.clone(), tcp)).await {
-        Err(_) => origin.failed(Step::Tls, &origin.late(upstream::Stage::Tls), now),
+        Err(_) => origin.failed(Step::Tls, &origin.late(cause::Stage::Tls)),
         Ok(Ok(stream)) => {
             let (_, tls) = stream.get_ref();
             let chain = tls.peer_certificates().unwrap_or_default();
@@ -167,12 +170,13 @@ async fn secure(origin: &Origin, tcp: TcpStream, now: Now) -> Stage {
 async fn insecure(origin: &Origin, error: &io::Error, name: ServerName<'static>, now: Now) -> Stage {
     let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let Some(problem) = cause.and_then(CertificateProblem::of) else {
-        return origin.failed(Step::Tls, &Broken::of_tls(error, cause), now);
+        tracing::debug!(%error, "the TLS handshake failed");
+        return origin.failed(Step::Tls, &Cause::Tls(tls_cause(error)));
     };
     let chain = presented(origin, name).await;
     let leaf = chain.first().and_then(Certificate::read);
     let problem = leaf.iter().fold(problem, CertificateProblem::with);
-    origin.failed(Step::Tls, &Broken::of_certificate(problem), now).with(certificate::facts(&chain, now.wall))
+    origin.failed(Step::Tls, &Cause::Untrusted(problem)).with(certificate::facts(&chain, now.wall))
 }
 
 /// The certificates that are not trusted, from a second handshake that ends as soon as they have arrived:

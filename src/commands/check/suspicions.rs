@@ -1,19 +1,14 @@
 //! What looks wrong in the credentials and the address of a token endpoint that refused them. Pure: values in,
 //! words out. What the refusal itself means is said by [`crate::tokens::Failure`].
 
-use crate::tokens::{Cause, Credentials, SecretSource, Settings};
+use crate::cause::Cause;
+use crate::tokens::{Credentials, SecretSource, Settings};
 
 /// What looks wrong, where the cause is one that a wrong setting explains; each a sentence of its own.
 pub(super) fn suspicions(cause: &Cause, oauth: &Settings) -> Vec<String> {
-    match cause {
-        Cause::Refused { .. } | Cause::Unusable(_) | Cause::Redirected { .. } => of(oauth),
-        Cause::Untrusted(_)
-        | Cause::Unreachable(_)
-        | Cause::ForwardProxy(_)
-        | Cause::ServerError(_)
-        | Cause::RateLimited
-        | Cause::TimedOut { .. } => Vec::new(),
-    }
+    let is_of_a_setting =
+        matches!(cause, Cause::Refused { .. } | Cause::Unusable(_) | Cause::Redirected { .. });
+    if is_of_a_setting { of(oauth) } else { Vec::new() }
 }
 
 fn of(oauth: &Settings) -> Vec<String> {
@@ -123,6 +118,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::cause::Origins;
     use crate::{
         secret::Secret,
         tokens::{ClientAuth, Grant, Scopes},
@@ -137,7 +133,8 @@ mod tests {
 
     fn oauth(grant: Grant, token_url: &str) -> Settings {
         let refresh_margin = Duration::from_mins(5);
-        Settings { grant, scopes: Scopes::default(), token_url: token_url.parse().unwrap(), refresh_margin }
+        let token_url = token_url.parse().unwrap();
+        Settings { grant, scopes: Scopes::default(), token_url, refresh_margin, origins: Origins::default() }
     }
 
     fn of_client(id: &str, secret: &str) -> Settings {

@@ -111,11 +111,7 @@ async fn refusals_go_by_the_error_and_name_what_was_sent() {
         let endpoint = endpoint_with(&server, grant);
         let error = endpoint.request(TokenRequest::LogIn).await.unwrap_err();
         assert_eq!(error.cause.to_string(), format!("refused the request: {expected}"));
-        let hint = crate::tokens::error::hint::of(
-            &error.cause,
-            endpoint.grant_type(&TokenRequest::LogIn),
-            &endpoint.account,
-        );
+        let hint = endpoint.account.peer(endpoint.grant_type(&TokenRequest::LogIn)).hint(&error.cause);
         assert!(error.cause.needs_fixing() && hint.contains(step), "{hint}");
     }
 }

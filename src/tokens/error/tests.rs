@@ -2,22 +2,31 @@ use std::collections::HashSet;
 use std::time::UNIX_EPOCH;
 
 use super::*;
+use crate::cause::{ForwardProxyProblem, Origins, Stage};
+use crate::certificate::CertificateProblem;
 use crate::clock::Clock;
 
 fn account() -> Account {
     Account {
         token_url: "https://a.example/token".to_owned(),
         id: "app".to_owned(),
-        is_access_key: false,
-        client_secret: None,
-        key_secret: None,
+        holder: "client app".to_owned(),
+        origins: Origins::default(),
         forward_proxy: Some("proxy.example:3128".to_owned()),
     }
 }
 
 fn failure(cause: Cause, grant: GrantType, account: Account) -> Failure {
     let now = Clock::anchored(UNIX_EPOCH + Duration::from_hours(1)).now();
-    Failure { cause, grant, account: Arc::new(account), at: now, next_try: now, is_remembered: false }
+    Failure {
+        cause,
+        grant,
+        account: Arc::new(account),
+        at: now,
+        next_try: now,
+        is_remembered: false,
+        is_repeated: true,
+    }
 }
 
 fn refused(status: u16, error: Option<&str>) -> Cause {
@@ -46,7 +55,7 @@ fn causes() -> Vec<Cause> {
         Cause::Untrusted(CertificateProblem::NotYetValid { from: None }),
         Cause::Untrusted(CertificateProblem::Other("its signature is wrong".to_owned())),
         Cause::Unreachable("the connection was refused".to_owned()),
-        Cause::ForwardProxy(ForwardProxyProblem::Refused),
+        Cause::ForwardProxy(ForwardProxyProblem::Refused(None)),
         Cause::ForwardProxy(ForwardProxyProblem::Unauthenticated),
         Cause::ForwardProxy(ForwardProxyProblem::Unreachable("no route".to_owned())),
         Cause::ServerError(500),
@@ -122,7 +131,9 @@ fn credentials_that_are_no_longer_accepted_are_not_called_wrong() {
 
 #[test]
 fn a_secret_out_of_a_file_is_not_looked_for_in_a_variable() {
-    let account = Account { client_secret: Some("the secret in /run/secret.txt".to_owned()), ..account() };
+    let secret = "the secret in /run/secret.txt".to_owned();
+    let origins = Origins::default().with("CXONE_CLIENT_SECRET", secret);
+    let account = Account { origins, ..account() };
     let hint = failure(refused(401, Some("invalid_client")), GrantType::ClientCredentials, account).hint();
     assert!(hint.starts_with("Check CXONE_CLIENT_ID and the secret in /run/secret.txt: "), "{hint}");
 }
@@ -135,11 +146,11 @@ fn a_failure_says_what_happened_where_and_as_which_client() {
         (Cause::ServerError(503), "failed (503)"),
         (
             Cause::ForwardProxy(ForwardProxyProblem::Unauthenticated),
-            "cannot be reached: the forward proxy proxy.example:3128 demands a user name and a password (407)",
+            "cannot be reached: the forward proxy proxy.example:3128 (HTTPS_PROXY) demands a user name and a password (407)",
         ),
         (
             Cause::TimedOut { stage: Stage::Waiting, after: Duration::from_secs(10) },
-            "accepted the connection and did not respond within 10 s",
+            "accepted the request and did not respond within 10 s",
         ),
     ] {
         let sentence = sentence(cause, GrantType::ClientCredentials);

@@ -4,13 +4,15 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use super::super::error::{Cause, ForwardProxyProblem, Stage};
 use super::super::redact::Redactor;
+use crate::cause::{Cause, ForwardProxyProblem, NameProblem, Stage, io_cause, is_out_of_files, tls_words};
 use crate::certificate::CertificateProblem;
-use crate::log;
 
-/// The cause of a request that got no response.
+/// The cause of a request that got no response. The library's own words are for the debug log.
 pub(super) fn cause(error: reqwest::Error, connect_time_out: Duration, redactor: &Redactor) -> Cause {
+    // The address may hold credentials.
+    let error = error.without_url();
+    tracing::debug!(error = ?error, "the token endpoint's connection failed");
     if let Some(problem) = find(&error, CertificateProblem::of) {
         return Cause::Untrusted(redacted(problem, redactor));
     }
@@ -21,31 +23,31 @@ pub(super) fn cause(error: reqwest::Error, connect_time_out: Duration, redactor:
         // Ours are the only time-outs, or else it is the operating system's for the connection.
         return Cause::TimedOut { stage: Stage::Connecting, after: connect_time_out };
     }
-    Cause::Unreachable(redactor.redact(&how(error)))
-}
-
-/// How a connection failed or broke off. The library's own words are for the debug log.
-pub(super) fn how(error: reqwest::Error) -> String {
-    // The address may hold credentials.
-    let error = error.without_url();
-    tracing::debug!(error = ?error, "the token endpoint's connection failed");
-    if let Some(tls) = find(&error, |error: &rustls::Error| Some(error.to_string())) {
-        return format!("TLS failed ({tls})");
+    if find(&error, |error: &io::Error| is_out_of_files(error).then_some(())).is_some() {
+        return Cause::OutOfFiles { limit: None };
     }
-    if let Some(how) = find(&error, log::io_cause) {
-        return how;
+    if let Some(problem) = causes(&error).find_map(|cause| NameProblem::of(&cause.to_string())) {
+        return Cause::Name(problem);
     }
-    let innermost = causes(&error).last().map_or_else(|| error.to_string(), ToString::to_string);
-    if innermost.starts_with("failed to lookup address") || innermost.contains("dns error") {
-        return "its host name cannot be resolved".to_owned();
+    if let Some(tls) = find(&error, |error: &rustls::Error| Some(tls_words(error))) {
+        return Cause::Tls(tls);
     }
     if find(&error, |error: &hyper::Error| error.is_parse().then_some(())).is_some() {
-        return "what responds there does not speak HTTP".to_owned();
+        return Cause::NotHttp;
     }
-    if find(&error, |error: &hyper::Error| error.is_incomplete_message().then_some(())).is_some() {
-        return "the connection was closed before a response was complete".to_owned();
-    }
-    innermost
+    Cause::Unreachable(how(&error))
+}
+
+/// How a connection broke off.
+pub(super) fn broke_off(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    tracing::debug!(error = ?error, "the token endpoint's response broke off");
+    how(&error)
+}
+
+fn how(error: &reqwest::Error) -> String {
+    let closed = "the connection was closed before a response was complete";
+    find(error, io_cause).unwrap_or_else(|| closed.to_owned())
 }
 
 /// hyper-util's errors about tunnels are private; their texts are tested over real sockets.
@@ -56,11 +58,16 @@ fn forward_proxy(error: &reqwest::Error) -> Option<ForwardProxyProblem> {
     Some(if tunnel.starts_with("proxy authorization") {
         ForwardProxyProblem::Unauthenticated
     } else if tunnel.starts_with("failed to create underlying connection") || tunnel.starts_with("io error") {
-        let how = find(error, log::io_cause);
-        ForwardProxyProblem::Unreachable(how.unwrap_or_else(|| "no connection".to_owned()))
+        let how = find(error, io_cause).or_else(|| unresolved(error));
+        ForwardProxyProblem::Unreachable(how.unwrap_or_else(|| "there was no connection".to_owned()))
     } else {
-        ForwardProxyProblem::Refused
+        ForwardProxyProblem::Refused(None)
     })
+}
+
+fn unresolved(error: &reqwest::Error) -> Option<String> {
+    let is_name = causes(error).any(|cause| NameProblem::of(&cause.to_string()).is_some());
+    is_name.then(|| "its name cannot be resolved".to_owned())
 }
 
 fn redacted(problem: CertificateProblem, redactor: &Redactor) -> CertificateProblem {

@@ -1,14 +1,14 @@
 //! What the log says of tokens: each state once when it begins, then once a minute, and once when it ends.
 
-use std::time::Duration;
-
-use super::super::error::{Cause, Failure};
+use super::super::error::Failure;
 use super::super::grant::{Account, GrantType};
 use super::super::notice::Notice;
 use super::super::scopes::Scopes;
 use super::super::token::AccessToken;
+use crate::cause::Cause;
 use crate::clock::Now;
-use crate::log::{Due, Repeats};
+use crate::log::Repeats;
+use crate::text::spoken;
 
 /// What has been said, so that it is not said again.
 #[derive(Debug)]
@@ -94,12 +94,7 @@ impl Report {
             }
             None => "no token".to_owned(),
         };
-        let (more, times) = match due {
-            Due::First => (0, String::new()),
-            Due::Again { more, lasted } => {
-                (more, format!(" ({more} times more, for {} now)", spoken(lasted)))
-            }
-        };
+        let more = due.more();
         let hint = failure.hint();
         let next = if next_try.is_zero() { "at once".to_owned() } else { format!("in {}", spoken(next_try)) };
         tracing::warn!(
@@ -112,7 +107,7 @@ impl Report {
             hint,
             next_try_ms = u64::try_from(next_try.as_millis()).unwrap_or(u64::MAX),
             more,
-            "{state}: {failure}{times}. {hint} Next try {next}."
+            "{state}: {failure}{due}. {hint} Next try {next}."
         );
     }
 
@@ -145,15 +140,6 @@ impl Report {
                 }
             }
         }
-    }
-}
-
-/// A duration for a sentence.
-fn spoken(duration: Duration) -> String {
-    match duration.as_millis() {
-        millis @ 0..1000 => format!("{millis} ms"),
-        millis @ 1000..120_000 => format!("{} s", millis.div_ceil(1000)),
-        millis => format!("{} min", millis.div_ceil(60_000)),
     }
 }
 

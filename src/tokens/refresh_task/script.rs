@@ -47,9 +47,8 @@ impl Default for Script {
         let account = Account {
             token_url: "https://auth.example/token".to_owned(),
             id: "app".to_owned(),
-            is_access_key: false,
-            client_secret: None,
-            key_secret: None,
+            holder: "client app".to_owned(),
+            origins: crate::cause::Origins::default(),
             forward_proxy: None,
         };
         let scopes = "users:read".parse().unwrap();
@@ -154,7 +153,7 @@ pub(super) fn refused() -> Cause {
 }
 
 pub(super) fn late() -> Cause {
-    Cause::TimedOut { stage: crate::tokens::Stage::Waiting, after: Duration::from_secs(10) }
+    Cause::TimedOut { stage: crate::cause::Stage::Waiting, after: Duration::from_secs(10) }
 }
 
 pub(super) fn slowly(seconds: u64, (_, outcome): Line) -> Line {

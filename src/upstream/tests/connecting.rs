@@ -35,7 +35,7 @@ async fn each_stage_has_its_own_error() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = settings(&format!("https://{}", silent.local_addr().unwrap()));
     let error = refused(Settings { connect_timeout: Duration::from_millis(300), ..silent }).await;
-    assert_eq!(error.kind, ErrorKind::ConnectTimeout(Stage::Tls));
+    assert_eq!(error.kind, ErrorKind::ConnectTimeout(crate::cause::Stage::Tls));
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn the_next_address_is_tried_where_one_refuses() {
         assert_eq!(tcp.peer_addr().unwrap(), good);
     }
     let nowhere = soon("an end", route.connect(Vec::new())).await.unwrap_err();
-    assert_eq!(nowhere.kind, ErrorKind::Connection);
+    assert_eq!(nowhere.kind, ErrorKind::Resolution);
 }
 
 #[tokio::test]

@@ -103,7 +103,10 @@ async fn a_server_that_never_sends_its_settings_is_given_up() {
     let sent = sending(&upstream, get("/"));
     let _far = origin.accept().await;
     let error = sent.error().await;
-    assert_eq!((error.kind, error.delivered), (ErrorKind::ConnectTimeout(Stage::Http2), Delivered::Nothing));
+    assert_eq!(
+        (error.kind, error.delivered),
+        (ErrorKind::ConnectTimeout(crate::cause::Stage::Http2), Delivered::Nothing)
+    );
     let sent = sending(&upstream, get("/"));
     drop(origin.accept().await);
     assert_eq!(sent.error().await.kind, ErrorKind::Closed);

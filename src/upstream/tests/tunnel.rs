@@ -79,5 +79,5 @@ async fn a_proxy_that_cannot_be_reached_is_blamed_itself() {
     let proxy = Origin::plain().await;
     let settings = Settings { connect_timeout: Duration::from_millis(200), ..behind(&origin, &proxy) };
     let error = sending(&Upstream::new(settings).unwrap(), get("/")).error().await;
-    assert_eq!(error.kind, ErrorKind::ConnectTimeout(Stage::Tunnel));
+    assert_eq!(error.kind, ErrorKind::ConnectTimeout(crate::cause::Stage::Tunnel));
 }

@@ -95,5 +95,5 @@ async fn another_certificate_with_the_same_name_is_not_trusted() {
     .await;
     let response = setup.get("/x").await;
     assert_eq!(response.status(), 502, "{}", response.text());
-    assert!(response.json()["hint"].as_str().unwrap().contains("CXONE_CA_FILE"));
+    assert!(response.json()["hint"].as_str().unwrap().contains("--ca-file"));
 }

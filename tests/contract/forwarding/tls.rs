@@ -207,7 +207,7 @@ async fn a_refusal_by_the_forward_proxy_is_502_and_names_it() {
     let response = RawConnection::to(proxy.proxy_address()).await.fetch(get("/api/v2/users/me")).await;
     assert_eq!(response.status(), 502);
     assert!(
-        response.text().contains("407") && response.text().contains("HTTPS_PROXY"),
+        response.text().contains("407") && response.text().contains("https_proxy"),
         "{}",
         response.text()
     );

@@ -1,27 +1,15 @@
 //! The lines that a person reads.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
+use crate::cause::Origins;
 use crate::clock::Clock;
-use crate::log::recorder::Recorder;
+use crate::log::recorder::logged;
 use crate::secret::Secret;
 use crate::tokens::Claims;
 use crate::tokens::token::Validity;
-
-/// What is logged meanwhile at `info` and above: level, message and fields.
-fn logged(events: impl FnOnce()) -> Vec<String> {
-    let recorder = Recorder::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(recorder.clone())
-        .with_ansi(false)
-        .without_time()
-        .with_target(false)
-        .finish();
-    tracing::subscriber::with_default(subscriber, events);
-    recorder.take().lines().map(|line| line.trim().to_owned()).collect()
-}
 
 fn start() -> Now {
     Clock::anchored(UNIX_EPOCH + Duration::from_secs(1_700_000_000)).now()
@@ -31,9 +19,8 @@ fn account() -> Arc<Account> {
     Arc::new(Account {
         token_url: "https://api.example/api/v2/oauth/token".to_owned(),
         id: "crm-sync".to_owned(),
-        is_access_key: false,
-        client_secret: None,
-        key_secret: None,
+        holder: "client crm-sync".to_owned(),
+        origins: Origins::default(),
         forward_proxy: None,
     })
 }
@@ -52,7 +39,7 @@ fn refused(grant: GrantType, now: Now, wait: u64) -> Failure {
         description: Some("Client not found in tenant".to_owned()),
     };
     let next_try = now.plus(Duration::from_secs(wait));
-    Failure { cause, grant, account: account(), at: now, next_try, is_remembered: true }
+    Failure { cause, grant, account: account(), at: now, next_try, is_remembered: true, is_repeated: true }
 }
 
 #[test]
@@ -65,11 +52,11 @@ fn the_first_line_says_what_where_who_what_to_do_and_when_it_is_tried_again() {
         lines,
         [
             "WARN no token: the token endpoint https://api.example/api/v2/oauth/token refused client crm-sync: 400 \
-          invalid_client \"Client not found in tenant\". Check CXONE_CLIENT_ID and CXONE_CLIENT_SECRET: copied whole, \
-          not expired or revoked, and made for this region. Next try in 1 s. \
+          invalid_client \"Client not found in tenant\". Check CXONE_CLIENT_ID: copied whole, and registered in \
+          this tenant and region. Next try in 1 s. \
           token_url=\"https://api.example/api/v2/oauth/token\" client_id=\"crm-sync\" grant=\"client_credentials\" \
-          outcome=\"refused\" status=400 error=\"invalid_client\" hint=\"Check CXONE_CLIENT_ID and \
-          CXONE_CLIENT_SECRET: copied whole, not expired or revoked, and made for this region.\" next_try_ms=1000 more=0"
+          outcome=\"refused\" status=400 error=\"invalid_client\" hint=\"Check CXONE_CLIENT_ID: copied whole, \
+          and registered in this tenant and region.\" next_try_ms=1000 more=0"
         ]
     );
 }

@@ -22,6 +22,12 @@ pub fn io_cause(error: &io::Error) -> Option<String> {
     known.or_else(|| error.raw_os_error().map(|_| error.to_string()))
 }
 
+/// True where the process, or the machine, has all the files open that it may have.
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
