@@ -8,8 +8,8 @@
 //!
 //! ```text
 //! client -> server -> proxy::Proxy::call(Request) -> Response -> client
-//!           hyper      access   route   token    upstream::send   response
-//!                      (allowed?) (where) (token)  hyper          (rewrite)
+//!           hyper      access   route   token   pace   upstream::send   response
+//!                      (allowed?) (where) (token) (when)  hyper         (rewrite)
 //!                                          ^
 //!                      tokens::RefreshTask -publishes-> token endpoint (reqwest)
 //! ```
@@ -23,8 +23,8 @@
 //!    refuse in a request line, `server::client_io` is the socket as hyper sees it.
 //! 3. [`proxy::Proxy`] is a [`tower::Service`]. Its heart is `proxy/forward.rs`: one request from its
 //!    head to its response. [`access`] decides whether it is served, `proxy/route.rs` where it goes,
-//!    [`tokens::TokenSource`] has the token, `proxy/request.rs` decides which fields pass,
-//!    `proxy/replay.rs` remembers the body that was sent.
+//!    [`tokens::TokenSource`] has the token, [`proxy::pace`] says when it may go, `proxy/request.rs` decides
+//!    which fields pass, `proxy/replay.rs` remembers the body that was sent.
 //! 4. [`upstream`] sends one attempt over a pooled connection of this core, or a new one. hyper's
 //!    connection runs as a task on the same core.
 //! 5. [`proxy::retry`] decides: pass the response on, fail, wait and send again, or renew the token and
@@ -59,7 +59,7 @@
 //! | 4 | `discovery` | `backoff`, `cause`, `clock`, `invalid`, `log`, `text`, `tokens` |
 //! | 4 | `proxy` | `access`, `backoff`, `cause`, `clock`, `drain`, `invalid`, `log`, `metrics`, `text`, `tokens`, `upstream` |
 //! | 4 | `server` | `drain`, `header_case`, `invalid`, `log`, `text` |
-//! | 5 | `admin` | `access`, `clock`, `drain`, `metrics`, `text`, `tokens` |
+//! | 5 | `admin` | `access`, `clock`, `drain`, `metrics`, `proxy`, `text`, `tokens` |
 //! | 6 | `config` | `access`, `cause`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `upstream` |
 //! | 7 | `run` | `access`, `admin`, `cause`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `proxy`, `server`, `tokens`, `upstream` |
 //! | 8 | `commands` | `access`, `cause`, `certificate`, `clock`, `config`, `discovery`, `invalid`, `log`, `metrics`, `proxy`, `run`, `secret`, `server`, `text`, `tokens`, `upstream` |
@@ -74,19 +74,19 @@
 //!
 //! Pure files take values and return values: no async, no runtime, no log, no clock and no chance. Each says
 //! so in its first lines. They are `access/cors.rs`, `access/guard.rs`, `access/max_forwards.rs`,
-//! `access/names.rs`, `access/problem.rs`, `access/target.rs`, `admin/index.rs`, `cause.rs`, `cause/hint.rs`,
-//! `cause/io_cause.rs`, `cause/origins.rs`, `cause/peer.rs`, `cause/tls_cause.rs`,
-//! `commands/check/suspicions.rs`, `config/file.rs`, `config/rate.rs`, `config/spelling.rs`,
-//! `config/urls.rs`, `log/repeats.rs`, `proxy/pace/accepted.rs`,
-//! `proxy/hop_by_hop.rs`, `proxy/pace/controller.rs`, `proxy/request.rs`, `proxy/retry.rs`,
-//! `proxy/rewrite/cookies.rs`, `proxy/rewrite/json_links.rs`, `proxy/rewrite/location.rs`,
-//! `proxy/rewrite/mapping.rs`, `proxy/server_timing.rs`, `proxy/via.rs`, `server/listen.rs`,
-//! `server/request_check.rs`, `server/states.rs`, `server/target_gate.rs`, `text.rs`, `tokens/claims.rs`, `tokens/clock_skew.rs`,
-//! `tokens/early_rejections.rs`, `tokens/forced_renewals.rs`,
-//! `tokens/http_client/coding.rs`, `tokens/json_text.rs`, `tokens/path_memory.rs`, `tokens/redact.rs`,
-//! `tokens/redact/spelling.rs`, `tokens/redact/words.rs`, `tokens/schedule.rs`, `tokens/token.rs`,
-//! `tokens/token_response.rs`, `upstream/base_url.rs`, `upstream/forward_proxy.rs` and
-//! `upstream/framing.rs`.
+//! `access/names.rs`, `access/problem.rs`, `access/target.rs`, `admin/index.rs`, `admin/rfc3339.rs`,
+//! `cause.rs`, `cause/hint.rs`, `cause/io_cause.rs`, `cause/origins.rs`, `cause/peer.rs`, `cause/tls_cause.rs`,
+//! `commands/check/suspicions.rs`, `config/file.rs`, `config/rate.rs`, `config/spelling.rs`, `config/urls.rs`,
+//! `log/repeats.rs`, `proxy/hop_by_hop.rs`, `proxy/pace/accepted.rs`, `proxy/pace/controller.rs`,
+//! `proxy/pace/fixed.rs`, `proxy/pace/line.rs`, `proxy/pace/rate.rs`, `proxy/pace/spending.rs`,
+//! `proxy/pace/window.rs`, `proxy/request.rs`, `proxy/retry.rs`, `proxy/rewrite/cookies.rs`,
+//! `proxy/rewrite/json_links.rs`, `proxy/rewrite/location.rs`, `proxy/rewrite/mapping.rs`,
+//! `proxy/server_timing.rs`, `proxy/via.rs`, `server/listen.rs`, `server/request_check.rs`, `server/states.rs`,
+//! `server/target_gate.rs`, `text.rs`, `tokens/claims.rs`, `tokens/clock_skew.rs`,
+//! `tokens/early_rejections.rs`, `tokens/forced_renewals.rs`, `tokens/http_client/coding.rs`,
+//! `tokens/json_text.rs`, `tokens/path_memory.rs`, `tokens/redact.rs`, `tokens/redact/spelling.rs`,
+//! `tokens/redact/words.rs`, `tokens/schedule.rs`, `tokens/token.rs`, `tokens/token_response.rs`,
+//! `upstream/base_url.rs`, `upstream/forward_proxy.rs` and `upstream/framing.rs`.
 //!
 //! # Words
 //!

@@ -13,6 +13,7 @@ mod families;
 mod histogram;
 mod labels;
 mod latencies;
+mod pace;
 mod process;
 mod profile;
 mod rare;
@@ -29,11 +30,13 @@ use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 pub use counters::Counters;
 pub use labels::{Label, RetryReason, WaitReason};
+pub use pace::LimitReading;
 pub use profile::{InFlight, ProfileMetrics};
 pub use summary::{Latency, Summary};
 pub use tokens::{GRANTS, OUTCOMES};
 
 use families::Pulled;
+use pace::PaceCollector;
 use profile::{Profile, ProfileCollector};
 use rare::Rare;
 
@@ -134,6 +137,11 @@ impl Metrics {
     pub fn connections_open(&self, read: impl Fn() -> u64 + Send + Sync + 'static) {
         let name = "cxone_proxy_connections_open";
         register(&self.0.registry, Pulled::gauge(name, "Client connections that are open.", read));
+    }
+
+    /// Shows what `read` says of the limits of all profiles at every scrape. To be called once.
+    pub fn limits(&self, read: impl Fn() -> Vec<LimitReading> + Send + Sync + 'static) {
+        register(&self.0.registry, PaceCollector::new(read));
     }
 
     /// Requests whose response has not ended, of all profiles on all cores.

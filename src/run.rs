@@ -101,6 +101,7 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
     }
     let mut tasks = JoinSet::new();
     let profiles = profiles::prepare(config, &listeners, &clock, &metrics, &admin_drain, &mut tasks)?;
+    profiles::show_limits(&profiles, &metrics);
     let guard = Guard::new(listeners::guard(config), &metrics, clock.clone());
     let settings = profiles::proxy_settings(config, &listeners);
     let proxies: Vec<Proxy> = (0..threads)

@@ -4,7 +4,9 @@
 //! a token, since nothing that is read here holds one.
 
 mod index;
+mod pace;
 mod readiness;
+mod rfc3339;
 mod status;
 
 use std::any::Any;
@@ -32,6 +34,7 @@ use crate::access::{Guard, GuardLayer, Guarded, Problem, ProblemKind};
 use crate::clock::{Clock, Now};
 use crate::drain::Drain;
 use crate::metrics::{self, Metrics, ProfileMetrics};
+use crate::proxy::pace::Pace;
 use crate::text::printable_bytes;
 use crate::tokens::TokenSource;
 
@@ -66,6 +69,8 @@ pub struct ProfilePages {
     pub base_url: CurrentAddress,
     /// Its token endpoint. The query is not shown.
     pub token_url: String,
+    /// Its limits.
+    pub pace: Arc<Pace>,
 }
 
 /// Serves the pages. Cheap to clone.

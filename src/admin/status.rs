@@ -2,10 +2,9 @@
 
 use std::time::SystemTime;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Pages, ProfilePages};
+use super::{Pages, ProfilePages, pace::Pace, rfc3339::rfc3339};
 use crate::clock::Now;
 use crate::metrics::RetryReason;
 use crate::tokens::Snapshot;
@@ -20,6 +19,8 @@ struct Status<'a> {
     token: Option<Token>,
     requests: Requests,
     retries: Retries,
+    /// Of the first profile.
+    pace: Option<Pace>,
     #[serde(skip_serializing_if = "Option::is_none")]
     profiles: Option<Vec<Profile<'a>>>,
 }
@@ -31,6 +32,7 @@ struct Profile<'a> {
     token: Token,
     requests: Requests,
     retries: Retries,
+    pace: Pace,
 }
 
 #[derive(Serialize)]
@@ -77,6 +79,7 @@ pub(super) fn render(pages: &Pages, now: Now) -> String {
         token: first.map(|own| token(own.tokens.snapshot(now), now.wall)),
         requests: profiles.iter().fold(Requests::default(), |sum, own| sum.plus(own.requests)),
         retries: profiles.iter().fold(Retries::default(), |sum, own| sum.plus(own.retries)),
+        pace: first.map(|own| Pace::of(&own.pace, now.wall)),
         profiles: pages.named.then_some(profiles),
     };
     // Serialising texts, numbers and flags cannot fail.
@@ -97,6 +100,7 @@ fn profile(own: &ProfilePages, now: Now) -> Profile<'_> {
             rate_limited: retries(RetryReason::RateLimited),
             connection: retries(RetryReason::Connection),
         },
+        pace: Pace::of(&own.pace, now.wall),
     }
 }
 
@@ -140,12 +144,6 @@ fn seconds_until(end: SystemTime, now: SystemTime) -> u64 {
     end.duration_since(now).unwrap_or_default().as_secs()
 }
 
-/// In UTC, with whole seconds; `None` beyond the year 9999.
-pub(super) fn rfc3339(at: SystemTime) -> Option<String> {
-    let exact = Timestamp::try_from(at).ok()?;
-    Timestamp::from_second(exact.as_second()).ok().map(|whole| whole.to_string())
-}
-
 /// A query may hold a key.
 fn without_query(url: &str) -> &str {
     url.split_once('?').map_or(url, |(address, _)| address)
@@ -158,14 +156,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn times_are_written_with_seconds_in_utc() {
-        let at = UNIX_EPOCH + Duration::from_millis(1_700_000_000_999);
-        assert_eq!(rfc3339(at).unwrap(), "2023-11-14T22:13:20Z");
-        assert_eq!(rfc3339(UNIX_EPOCH).unwrap(), "1970-01-01T00:00:00Z");
-        assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_hours(24 * 366 * 9000)), None);
-    }
 
     #[test]
     fn the_query_of_an_address_is_not_shown() {

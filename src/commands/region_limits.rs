@@ -2,7 +2,7 @@
 
 use cxone_simulator::{Action, Canned, Endpoint, Fault, Quota, QuotaKind, RetryAfterForm, Settings};
 
-use crate::config::Rate;
+use crate::proxy::pace::Rate;
 
 /// What the command line says of the region's limits.
 #[derive(Clone, Debug, Default, clap::Args)]

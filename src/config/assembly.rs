@@ -4,10 +4,10 @@ use std::num::NonZeroUsize;
 
 use super::{
     error::ConfigError,
-    file::ProfileTable,
+    file::{ProfileTable, RateLimitTable},
     layers::Layers,
     listeners::{self, listen_or_off},
-    options as o, profiles,
+    options as o, pace, profiles,
     settings::{Config, Retry},
     validation::{Reported, Validation},
     values,
@@ -28,7 +28,7 @@ const LOG_FORMATS: [(&str, log::Format); 2] = [("text", log::Format::Text), ("js
 /// The whole configuration, with warnings.
 pub(super) fn config(
     mut validation: Validation<'_>,
-    tables: &[ProfileTable],
+    tables: (&[ProfileTable], &[RateLimitTable]),
     forward_proxy: ForwardProxy,
     no_color: bool,
 ) -> Result<(Config, Vec<Warning>), ConfigError> {
@@ -64,16 +64,18 @@ fn log_format(layers: &Layers) -> Option<log::Format> {
 // learns of every fault at once.
 fn parts(
     validation: &mut Validation<'_>,
-    tables: &[ProfileTable],
+    (tables, rate_limits): (&[ProfileTable], &[RateLimitTable]),
     forward_proxy: ForwardProxy,
     no_color: bool,
 ) -> Result<Config, Reported> {
-    let profiles = profiles::profiles(validation, tables);
+    let mut profiles = profiles::profiles(validation, tables);
     let guard = guard(validation);
     let listeners = listeners::shared(validation, guard.as_ref().ok());
     if let Ok(profiles) = &profiles {
         profiles::selectors(validation, tables, profiles);
     }
+    let limited =
+        profiles.as_mut().map_or(Ok(()), |profiles| pace::rate_limits(validation, rate_limits, profiles));
     if let (Ok(profiles), Ok((listen, admin))) = (&profiles, &listeners) {
         let shared = [Some(listen), admin.as_ref()];
         listeners::own(validation, tables, profiles, guard.as_ref().ok(), shared);
@@ -90,7 +92,12 @@ fn parts(
     let threads = validation.optional_count(&o::THREADS);
     let log = log_settings(validation, no_color);
     let (listen, admin) = listeners?;
-    let profiles = profiles?;
+    let (mut profiles, retry) = (profiles?, retry?);
+    limited?;
+    for profile in &mut profiles {
+        // Who wants to see every 429 does not want to be paced.
+        profile.pace.adaptive &= retry.limits.rate_limit_retries > 0;
+    }
     Ok(Config {
         listen,
         admin,
@@ -99,7 +106,7 @@ fn parts(
         via: via?,
         server_timing: server_timing?,
         header_case,
-        retry: retry?,
+        retry,
         limits: limits?,
         in_flight: whole(in_flight?),
         drain_delay: drain_delay?,

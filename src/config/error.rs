@@ -148,7 +148,7 @@ pub enum Fault {
     },
     /// A `[[profile]]` that cannot be used as it is.
     #[error("{key} in {origin}: {reason}")]
-    Profile {
+    Table {
         /// The dotted key.
         key: String,
         /// Where it stands.
@@ -268,6 +268,7 @@ pub(super) fn quoted(entry: &Entry, text: &str) -> Option<String> {
         | Form::OneOf(_)
         | Form::Switch
         | Form::Duration { .. }
+        | Form::Rate
         | Form::Size { .. }
         | Form::Count { .. } => text.to_owned(),
     };

@@ -3,7 +3,7 @@
 //! Pure. Types are checked here, since only a file has them; what a value means is checked later, together
 //! with the values of the other sources.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use toml_edit::{Document, Item, Key, TableLike, Value};
 
@@ -23,6 +23,8 @@ pub(super) struct Contents {
     pub(super) found: Vec<Found>,
     /// The `[[profile]]` tables in their order.
     pub(super) profiles: Vec<ProfileTable>,
+    /// The `[[rate_limit]]` tables in their order.
+    pub(super) rate_limits: Vec<RateLimitTable>,
 }
 
 /// One `[[profile]]`: the keys that only profiles have, and options for this profile alone.
@@ -34,6 +36,24 @@ pub(super) struct ProfileTable {
     /// The values of the options.
     pub(super) found: Vec<Found>,
 }
+
+/// One `[[rate_limit]]`.
+pub(super) struct RateLimitTable {
+    /// The line with which it begins.
+    pub(super) origin: Source,
+    /// Its keys: their text, lists separated by commas.
+    pub(super) keys: Vec<(&'static str, Source, String)>,
+}
+
+/// The keys of a rate limit.
+const RATE_LIMIT_KEYS: [(&str, Form); 6] = [
+    ("path_prefix", Form::Text),
+    ("methods", Form::List),
+    ("rate", Form::Rate),
+    ("concurrent", Form::Count { least: 1, most: 1_000_000 }),
+    ("spacing", Form::Duration { least: Duration::from_millis(1) }),
+    ("profile", Form::Text),
+];
 
 /// The keys that a profile has for itself; true for switches.
 const PROFILE_KEYS: [(&str, bool); 7] = [
@@ -49,12 +69,15 @@ const PROFILE_KEYS: [(&str, bool); 7] = [
 /// Reads the text of a file named `path`.
 pub(super) fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Contents {
     let mut reading = Reading { path, text, found: Vec::new(), faults };
-    let mut profiles = Vec::new();
+    let (mut profiles, mut rate_limits) = (Vec::new(), Vec::new());
     match Document::parse(text) {
         Ok(document) => {
             reading.table("", document.as_table());
             for table in document.get("profile").and_then(Item::as_array_of_tables).into_iter().flatten() {
                 profiles.push(reading.profile(table));
+            }
+            for table in document.get("rate_limit").and_then(Item::as_array_of_tables).into_iter().flatten() {
+                rate_limits.push(reading.rate_limit(table));
             }
         }
         Err(error) => {
@@ -62,7 +85,7 @@ pub(super) fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Contents
             reading.faults.push(Fault::Syntax { origin, reason: error.message().replace('\n', " ") });
         }
     }
-    Contents { found: reading.found, profiles }
+    Contents { found: reading.found, profiles, rate_limits }
 }
 
 struct Reading<'a> {
@@ -108,29 +131,57 @@ impl Reading<'_> {
                 (Some((_, is_switch)), _) => {
                     let wanted = if *is_switch { "`true` or `false`" } else { "a string in quotation marks" };
                     let key = format!("profile.{name}");
-                    self.faults.push(Fault::Profile { key, origin, reason: format!("accepted: {wanted}") });
+                    self.faults.push(Fault::Table { key, origin, reason: format!("accepted: {wanted}") });
                 }
-                (None, _) if matches!(name, "upstream" | "oauth") => self.item(name.to_owned(), origin, item),
+                (None, _) if matches!(name, "upstream" | "oauth" | "rate") => {
+                    self.item(name.to_owned(), origin, item);
+                }
                 (None, _) => {
                     let known: Vec<&str> = PROFILE_KEYS.iter().map(|(known, _)| *known).collect();
                     let reason = format!(
-                        "is none of a profile's keys; accepted: {}, and the sections upstream and oauth",
+                        "is none of a profile's keys; accepted: {}, and the sections upstream, oauth and rate",
                         known.join(", ")
                     );
-                    self.faults.push(Fault::Profile { key: format!("profile.{name}"), origin, reason });
+                    self.faults.push(Fault::Table { key: format!("profile.{name}"), origin, reason });
                 }
             }
         }
         ProfileTable { origin, keys, found: std::mem::replace(&mut self.found, flat) }
     }
 
+    fn rate_limit(&mut self, table: &toml_edit::Table) -> RateLimitTable {
+        let origin = self.at(table.span().map_or(0, |span| span.start));
+        let mut keys = Vec::new();
+        for (name, item) in table {
+            let offset =
+                table.key(name).and_then(Key::span).or_else(|| item.span()).map_or(0, |span| span.start);
+            let origin = self.at(offset);
+            let key = format!("rate_limit.{name}");
+            let reason = if let Some((known, form)) = RATE_LIMIT_KEYS.iter().find(|(known, _)| *known == name)
+            {
+                match text_of(*form, item) {
+                    Ok(text) => {
+                        keys.push((*known, origin, text));
+                        continue;
+                    }
+                    Err((_, Invalid(reason))) => reason,
+                }
+            } else {
+                let known: Vec<&str> = RATE_LIMIT_KEYS.iter().map(|(known, _)| *known).collect();
+                format!("is none of a rate limit's keys; accepted: {}", known.join(", "))
+            };
+            self.faults.push(Fault::Table { key, origin, reason });
+        }
+        RateLimitTable { origin, keys }
+    }
+
     fn item(&mut self, key: String, origin: Source, item: &Item) {
-        if key == "profile" {
+        if let "profile" | "rate_limit" = key.as_str() {
             if !item.is_array_of_tables() {
-                let reason =
-                    "is not a list of tables; accepted: `[[profile]]`, in double brackets, above each profile's keys"
-                        .to_owned();
-                self.faults.push(Fault::Profile { key, origin, reason });
+                let reason = format!(
+                    "is not a list of tables; accepted: `[[{key}]]`, in double brackets, above the keys of each"
+                );
+                self.faults.push(Fault::Table { key, origin, reason });
             }
             return;
         }
@@ -144,9 +195,12 @@ impl Reading<'_> {
         } else if is_section {
             self.faults.push(Fault::NoSection { name: key, origin });
         } else if let Some(entry) = entry {
-            match text_of(entry, item) {
+            match text_of(entry.form, item) {
                 Ok(text) => self.found.push(Found { entry, source: origin, text }),
-                Err((found, unfit)) => self.faults.push(Fault::Value { entry, origin, found, unfit }),
+                Err((found, unfit)) => {
+                    let found = found.and_then(|found| error::quoted(entry, &found));
+                    self.faults.push(Fault::Value { entry, origin, found, unfit });
+                }
             }
         } else if let Some((secret, file)) = secret_of(&key) {
             self.faults.push(Fault::SecretInFile { name: key, origin, secret, file });
@@ -167,22 +221,22 @@ fn secret_of(key: &str) -> Option<(&'static Entry, &'static Entry)> {
 }
 
 /// The text that a variable would hold for the same value, or what was found and why it does not fit.
-fn text_of(entry: &Entry, item: &Item) -> Result<String, (Option<String>, Invalid)> {
+fn text_of(form: Form, item: &Item) -> Result<String, (Option<String>, Invalid)> {
     let unfit = |found: Option<String>, reason: String| Err((found, Invalid(reason)));
     let Some(value) = item.as_value() else {
         return unfit(None, "is a table".to_owned());
     };
-    match (entry.form, value) {
+    match (form, value) {
         (Form::Count { .. }, Value::Integer(number)) => Ok(number.value().to_string()),
-        (Form::Duration { .. } | Form::Size { .. }, Value::Integer(number)) => {
-            unfit(Some(format!("`{}`", number.value())), "is a bare number without a unit".to_owned())
+        (Form::Duration { .. } | Form::Rate | Form::Size { .. }, Value::Integer(number)) => {
+            unfit(Some(number.value().to_string()), "is a bare number without a unit".to_owned())
         }
         (Form::Switch, Value::Boolean(switch)) => Ok(switch.value().to_string()),
         (Form::List, Value::Array(array)) => joined(array, ","),
         (Form::Words, Value::Array(array)) => joined(array, " "),
         (Form::Count { .. } | Form::List, Value::String(text)) => {
-            let wanted = if entry.form == Form::List { "array of strings" } else { "integer" };
-            unfit(error::quoted(entry, text.value()), format!("is a string, where an {wanted} belongs"))
+            let wanted = if form == Form::List { "array of strings" } else { "integer" };
+            unfit(Some(text.value().clone()), format!("is a string, where an {wanted} belongs"))
         }
         (_, Value::String(text)) => Ok(text.value().clone()),
         (form, other) => {
@@ -197,6 +251,7 @@ fn text_of(entry: &Entry, item: &Item) -> Result<String, (Option<String>, Invali
                 | Form::Words
                 | Form::OneOf(_)
                 | Form::Duration { .. }
+                | Form::Rate
                 | Form::Size { .. } => "a string in quotation marks",
             };
             unfit(None, format!("is of type {}, where {wanted} belongs", other.type_name()))

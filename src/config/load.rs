@@ -35,7 +35,7 @@ pub struct Loaded {
 pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigError> {
     let mut faults = Vec::new();
     let mut levels = vec![flags.read(&mut faults), environment.read(&mut faults)];
-    let Contents { found, profiles } = read_file(flags, environment, &mut faults);
+    let Contents { found, profiles, rate_limits } = read_file(flags, environment, &mut faults);
     levels.extend([found, layers::defaults()]);
     let layers = Layers(levels);
     let mut warnings = Vec::new();
@@ -43,7 +43,8 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
     let mut validation = Validation::new(&layers, faults);
     validation.warnings = warnings;
     validation.forward_proxy_names = names;
-    let (config, warnings) = assembly::config(validation, &profiles, forward_proxy, no_color(environment))?;
+    let (config, warnings) =
+        assembly::config(validation, (&profiles, &rate_limits), forward_proxy, no_color(environment))?;
     Ok(Loaded { config, warnings })
 }
 

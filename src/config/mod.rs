@@ -26,6 +26,7 @@ mod load;
 mod oauth;
 pub mod options;
 mod origins;
+mod pace;
 mod profiles;
 mod rate;
 mod reference;
@@ -43,7 +44,6 @@ pub use self::{
     error::{Chosen, ConfigError, Fault, Missing},
     flags::Flags,
     load::{Loaded, load, load_admin, load_log},
-    rate::Rate,
     reference::markdown_rows,
     settings::{Config, Profile, Retry, Upstream},
     source::Source,

@@ -6,12 +6,14 @@
 
 mod cxone;
 mod entry;
+mod pace;
 mod serving;
 mod table;
 
 pub use self::{
     cxone::*,
     entry::{CONFIG_VARIABLE, Entry, Fallback, Form},
+    pace::*,
     serving::*,
     table::TABLE,
 };

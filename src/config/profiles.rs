@@ -6,11 +6,12 @@
 use super::{
     error::Fault,
     file::ProfileTable,
-    oauth,
+    oauth, pace,
     settings::{Profile, Upstream},
     source::Source,
     upstream,
     validation::{Reported, Validation},
+    values,
 };
 use crate::{access::HostName, invalid::Invalid, proxy::Selector, server::Listen, tokens};
 
@@ -20,6 +21,7 @@ pub(super) fn profiles(
     tables: &[ProfileTable],
 ) -> Result<Vec<Profile>, Reported> {
     if tables.is_empty() {
+        let pace = pace::pace(validation);
         let (upstream, oauth) = upstream_and_oauth(validation)?;
         let (name, selector, listen) = ("default".to_owned(), Selector::default(), None);
         return Ok(vec![Profile {
@@ -30,6 +32,7 @@ pub(super) fn profiles(
             oauth,
             credentials: 0,
             rewrite_json_links: false,
+            pace: pace?,
         }]);
     }
     let mut profiles: Vec<Profile> = Vec::new();
@@ -66,12 +69,15 @@ fn profile(
     let select = selector(validation, table);
     let owner = owner(validation, table, tables, before);
     // What is set for one profile is meant for it more than what is set for all, whatever its source.
-    let settings = validation.beneath(&table.found, |validation| match &owner {
-        Ok(None) => upstream_and_oauth(validation).map(|(upstream, oauth)| (upstream, Some(oauth))),
-        // It is one token, and its settings have been validated with their owner.
-        Ok(Some(_)) | Err(Reported) => upstream::upstream(validation).map(|upstream| (upstream, None)),
+    let (settings, pace) = validation.beneath(&table.found, |validation| {
+        let settings = match &owner {
+            Ok(None) => upstream_and_oauth(validation).map(|(upstream, oauth)| (upstream, Some(oauth))),
+            // It is one token, and its settings have been validated with their owner.
+            Ok(Some(_)) | Err(Reported) => upstream::upstream(validation).map(|upstream| (upstream, None)),
+        };
+        (settings, pace::pace(validation))
     });
-    let (name, (selector, listen), (upstream, own)) = (name?, select?, settings?);
+    let (name, (selector, listen), (upstream, own), pace) = (name?, select?, settings?, pace?);
     let (oauth, credentials) = match (owner?, own) {
         (Some(owner), _) => (owner.oauth.clone(), Some(owner.credentials)),
         (None, Some(oauth)) => {
@@ -88,6 +94,7 @@ fn profile(
         oauth,
         credentials: credentials.unwrap_or(before.len()),
         rewrite_json_links: value(table, "rewrite_json_links") == Some("true"),
+        pace,
     })
 }
 
@@ -139,18 +146,10 @@ fn selector(
         })
     });
     let path_prefix = value(table, "path_prefix").map(|prefix| {
-        let fits = prefix.starts_with('/')
-            && prefix.len() > 1
-            && !prefix.ends_with('/')
-            && prefix.bytes().all(|byte| byte > b' ' && byte != 0x7f && !matches!(byte, b'?' | b'#'));
-        if fits {
-            return Ok(prefix.to_owned());
-        }
-        let reason = format!(
-            "`{}` is not a path prefix; accepted: a path such as `/digital`, without a slash at its end",
-            prefix.escape_debug()
-        );
-        Err(fault(validation, table, "path_prefix", reason))
+        values::path_prefix(prefix).map_err(|accepted| {
+            let reason = format!("`{}` is not a path prefix; accepted: {accepted}", prefix.escape_debug());
+            fault(validation, table, "path_prefix", reason)
+        })
     });
     let listen = value(table, "listen").map(|listen| {
         listen.parse::<Listen>().map_err(|unfit| {
@@ -243,5 +242,5 @@ pub(super) fn fault(
     key: &str,
     reason: String,
 ) -> Reported {
-    validation.report(Fault::Profile { key: format!("profile.{key}"), origin: source(table, key), reason })
+    validation.report(Fault::Table { key: format!("profile.{key}"), origin: source(table, key), reason })
 }

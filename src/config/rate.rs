@@ -1,18 +1,9 @@
-//! Rates: a number of requests in a window of time. Pure.
+//! Reads rates: a number of requests in a window of time. Pure.
 
-use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
+use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
 use super::values;
-use crate::invalid::Invalid;
-
-/// So many in each window of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// How many.
-    pub count: NonZeroU32,
-    /// The length of the window; more than zero.
-    pub per: Duration,
-}
+use crate::{invalid::Invalid, proxy::pace::Rate};
 
 impl FromStr for Rate {
     type Err = Invalid;
@@ -32,12 +23,6 @@ impl FromStr for Rate {
             count,
             per: per.map_err(|Invalid(reason)| Invalid(format!("has a window that {reason}")))?,
         })
-    }
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}ms", self.count, self.per.as_millis())
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     access, discovery,
     header_case::HeaderCase,
     log,
-    proxy::{Selector, Via, retry},
+    proxy::{Selector, Via, pace::PaceSettings, retry},
     server::{self, Listen},
     tokens,
     upstream::{BaseUrl, ForwardProxy, tls::Trust},
@@ -64,6 +64,8 @@ pub struct Profile {
     pub credentials: usize,
     /// Addresses below `_links` in JSON become local.
     pub rewrite_json_links: bool,
+    /// When its requests may be sent.
+    pub pace: PaceSettings,
 }
 
 /// Where requests go.

@@ -97,6 +97,15 @@ pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Inva
     known.map(|(_, value)| *value).ok_or_else(|| Invalid::because("is none of the known words"))
 }
 
+/// Reads a path prefix, or says what would be accepted.
+pub(super) fn path_prefix(text: &str) -> Result<String, &'static str> {
+    let fits = text.starts_with('/')
+        && text.len() > 1
+        && !text.ends_with('/')
+        && text.bytes().all(|byte| byte > b' ' && byte != 0x7f && !matches!(byte, b'?' | b'#'));
+    if fits { Ok(text.to_owned()) } else { Err("a path such as `/digital`, without a slash at its end") }
+}
+
 /// Reads the identifier of a client (RFC 6749, A.1: printable ASCII) or of an access key.
 pub(super) fn identifier(text: &str) -> Result<String, Invalid> {
     if text.is_empty() {

@@ -31,6 +31,11 @@ pub(super) struct Route {
 }
 
 impl Route {
+    /// The path without what is taken off and without the query.
+    pub(super) fn path(&self) -> &str {
+        self.path.path().get(self.stripped..).unwrap_or_default()
+    }
+
     /// What the upstream gets as path and query: those of the client, byte for byte, behind `prefix`.
     pub(super) fn join(&self, prefix: &str) -> Result<PathAndQuery, Problem> {
         if self.stripped == 0 && prefix.is_empty() {

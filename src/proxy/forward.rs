@@ -22,6 +22,7 @@ use super::body::Body;
 use super::discard::discard;
 use super::in_flight::InFlight;
 use super::json_body;
+use super::pace::Place;
 use super::replay::{BoxError, ClientFailure, Replay};
 use super::request::{Additions, Template, asks_for_websocket};
 use super::response::{Sent, add_received_status};
@@ -44,6 +45,8 @@ struct Attempts {
     token: Arc<AccessToken>,
     spent: Spent,
     how: SendOptions,
+    /// Which limit it belongs to.
+    place: Place,
     /// The client's side of a tunnel, where it asks for one.
     client_upgrade: Option<OnUpgrade>,
 }
@@ -112,7 +115,13 @@ impl Shared {
         in_flight.belongs_to(profile);
         self.make_room(in_flight.total())?;
         let mut spent = Spent::default();
-        let (token, base, upstream) = self.destination(profile, in_flight.began(), &mut spent).await?;
+        let (mut token, base, upstream) = self.destination(profile, in_flight.began(), &mut spent).await?;
+        let place = profile.pace.place(&head.method, route.path());
+        if !profile.pace.is_idle() {
+            Box::pin(self.queue(profile, place, &mut spent, in_flight)).await?;
+            // The wait may have outlived the token.
+            token = self.token(profile, &mut spent).await?;
+        }
         let path = route.join(base.prefix())?;
         let websocket = asks_for_websocket(head);
         let client_upgrade = if websocket { head.extensions.remove() } else { None };
@@ -124,6 +133,7 @@ impl Shared {
             token,
             spent,
             how: SendOptions { reuse: Reuse::Allowed, websocket },
+            place,
             client_upgrade,
         };
         let went = Sent { shared: self, profile: route.profile, base: &base, client: &route.client };
@@ -138,15 +148,22 @@ impl Shared {
                     profile.metrics.upstream_response(response.status(), began.elapsed());
                     profile.health.responded(response.status(), base.authority());
                     if response.status().is_success() {
+                        if !profile.pace.is_idle() {
+                            profile.pace.accepted(place, began);
+                        }
                         profile.tokens.accepted(attempts.token.generation(), attempts.key());
                         return self.relay(response, &went, &attempts, in_flight).await;
                     }
-                    let decided = Box::pin(self.after_response(profile, &mut attempts, response));
+                    let decided =
+                        Box::pin(self.after_response(profile, &mut attempts, response, began, in_flight));
                     if let Some(response) = decided.await? {
                         return self.relay(response, &went, &attempts, in_flight).await;
                     }
                 }
-                Err(error) => self.after_error(&went, &mut attempts, &error, began, in_flight)?,
+                Err(error) => {
+                    self.after_error(&went, &mut attempts, &error, began, in_flight)?;
+                    Box::pin(self.queue_again(profile, place, &mut attempts.spent, in_flight)).await?;
+                }
             }
             began = Instant::now();
         }
@@ -158,17 +175,16 @@ impl Shared {
         profile: &Profile,
         attempts: &mut Attempts,
         mut response: Response<ResponseBody>,
+        sent: Instant,
+        in_flight: &mut InFlight,
     ) -> Result<Option<Response<ResponseBody>>, Problem> {
         let status = response.status();
         let wait = self.retry_after(&response);
         if status == StatusCode::TOO_MANY_REQUESTS || wait.is_some() {
             profile.metrics.rate_limited();
         }
-        attempts.note(profile, &response);
-        let (spent, facts) = (attempts.spent, attempts.facts());
-        let decision =
-            retry::after_response(status, wait, spent, facts, self.settings.limits, fastrand::f64());
-        match decision {
+        attempts.note(profile, &response, sent);
+        match self.decide(profile, attempts, status, wait, sent, in_flight) {
             AfterResponse::Relay => {}
             AfterResponse::Unreplayable(reason) => {
                 profile.metrics.replay_skipped(reason);
@@ -184,6 +200,7 @@ impl Shared {
                     discard(response);
                     attempts.token = newer;
                     attempts.count(profile, RetryReason::Unauthorized, Duration::ZERO);
+                    self.queue_again(profile, attempts.place, &mut attempts.spent, in_flight).await?;
                     return Ok(None);
                 }
                 Err(NoRenewal::Unavailable(unavailable)) => {
@@ -196,14 +213,44 @@ impl Shared {
             },
             AfterResponse::Wait(wait) => {
                 discard(response);
+                in_flight.release();
                 sleep(wait).await;
                 attempts.count(profile, RetryReason::RateLimited, wait);
+                self.queue_again(profile, attempts.place, &mut attempts.spent, in_flight).await?;
                 // The wait may have outlived the token.
+                attempts.token = self.token(profile, &mut attempts.spent).await?;
+                return Ok(None);
+            }
+            AfterResponse::Queue(backoff) => {
+                discard(response);
+                let waited =
+                    self.queue_after(backoff, profile, attempts.place, &attempts.spent, in_flight).await?;
+                attempts.count(profile, RetryReason::RateLimited, waited);
                 attempts.token = self.token(profile, &mut attempts.spent).await?;
                 return Ok(None);
             }
         }
         Ok(Some(response))
+    }
+
+    /// Decides about a response, and lets the pace learn from a 429.
+    fn decide(
+        &self,
+        profile: &Profile,
+        attempts: &Attempts,
+        status: StatusCode,
+        retry_after: Option<Duration>,
+        began: Instant,
+        in_flight: &InFlight,
+    ) -> AfterResponse {
+        let (spent, facts, limits) = (attempts.spent, attempts.facts(), self.settings.limits);
+        let roll = fastrand::f64();
+        if status == StatusCode::TOO_MANY_REQUESTS && profile.pace.is_adaptive() {
+            profile.pace.rejected(attempts.place, began, retry_after);
+            let turn = profile.pace.wait(attempts.place, None, in_flight.began().steady);
+            return retry::after_paced_429(turn, retry_after, spent, facts, limits, roll);
+        }
+        retry::after_response(status, retry_after, spent, facts, limits, roll)
     }
 
     /// Acts on an attempt without a response: `Ok` where the request is to be sent again.
@@ -245,7 +292,7 @@ impl Shared {
         mut response: Response<ResponseBody>,
         sent: &Sent<'_>,
         attempts: &Attempts,
-        in_flight: &InFlight,
+        in_flight: &mut InFlight,
     ) -> Result<Response<Body>, Problem> {
         let profile = self.profile(sent.profile)?;
         if self.settings.server_timing {
@@ -294,7 +341,7 @@ impl Shared {
 
 impl Attempts {
     /// What a response that is not a success says about the token.
-    fn note(&self, profile: &Profile, response: &Response<ResponseBody>) {
+    fn note(&self, profile: &Profile, response: &Response<ResponseBody>, sent: Instant) {
         let generation = self.token.generation();
         match response.status() {
             StatusCode::UNAUTHORIZED if self.spent.unauthorized > 0 => {
@@ -303,6 +350,13 @@ impl Attempts {
             StatusCode::UNAUTHORIZED => {}
             status => {
                 profile.tokens.accepted(generation, self.key());
+                // An error of the server's own says nothing about a limit.
+                if !status.is_server_error()
+                    && status != StatusCode::TOO_MANY_REQUESTS
+                    && !profile.pace.is_idle()
+                {
+                    profile.pace.accepted(self.place, sent);
+                }
                 if status.is_client_error() || status.is_server_error() {
                     profile.health.not_a_success(&profile.name, &profile.api(), || {
                         format!("{} {}: {}", self.template.method(), self.template.path(), status.as_u16())

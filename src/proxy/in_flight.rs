@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode};
 
+use super::pace::Permit;
 use super::route::Profile;
 use crate::clock::Now;
 use crate::log;
@@ -18,6 +19,8 @@ pub(super) struct InFlight {
     responded: bool,
     /// The client has left, so no response reaches it.
     left: bool,
+    /// What it holds of limits on requests at once; none of them for most requests.
+    permits: Vec<Permit>,
 }
 
 impl InFlight {
@@ -26,7 +29,15 @@ impl InFlight {
     pub(super) fn begin(profile: &Profile, method: &Method, began: Now) -> Self {
         let metrics = profile.metrics.clone();
         let counted = metrics.enter();
-        Self { began, method: method.clone(), metrics, counted, responded: false, left: false }
+        Self {
+            began,
+            method: method.clone(),
+            metrics,
+            counted,
+            responded: false,
+            left: false,
+            permits: Vec::new(),
+        }
     }
 
     /// When the request's head was there, by one reading of the clocks that serves the token as well.
@@ -47,9 +58,19 @@ impl InFlight {
         }
     }
 
-    /// One more in flight: a tunnel, which outlives its request.
-    pub(super) fn another(&self) -> metrics::InFlight {
-        self.metrics.enter()
+    /// One more in flight: a tunnel, which outlives its request. The permits are its own from now on.
+    pub(super) fn another(&mut self) -> (metrics::InFlight, Vec<Permit>) {
+        (self.metrics.enter(), std::mem::take(&mut self.permits))
+    }
+
+    /// The request is at the upstream with these permits, until it ends.
+    pub(super) fn hold(&mut self, permits: Vec<Permit>) {
+        self.permits = permits;
+    }
+
+    /// The request is no longer at the upstream: another one may take its place.
+    pub(super) fn release(&mut self) {
+        self.permits.clear();
     }
 
     /// Counts the response, where the client is there to get it.

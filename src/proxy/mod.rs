@@ -17,6 +17,7 @@ mod in_flight;
 mod json_body;
 pub mod pace;
 mod problems;
+mod queue;
 mod replay;
 mod request;
 mod response;

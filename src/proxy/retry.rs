@@ -54,6 +54,8 @@ pub struct Spent {
     pub waited: Duration,
     /// What of it was for a token.
     pub for_token: Duration,
+    /// What of it was for a turn in the queue.
+    pub in_queue: Duration,
 }
 
 impl Spent {
@@ -81,6 +83,8 @@ pub enum AfterResponse {
     Renew,
     /// Send the request again after this wait.
     Wait(Duration),
+    /// Send the request again when its turn has come, and not before this wait is over.
+    Queue(Duration),
 }
 
 /// What to do after an attempt without a response.
@@ -126,10 +130,44 @@ pub fn after_response(
         (StatusCode::SERVICE_UNAVAILABLE, Some(wait)) if facts.idempotent || facts.unsent => wait,
         _ => return AfterResponse::Relay,
     };
+    after_wait(wait, AfterResponse::Wait(wait), spent, facts, limits)
+}
+
+/// Decides about a 429 where the pace says when the request's next turn comes: in about `turn`. Without a
+/// `Retry-After` it backs off as well: the window of a quota that is used up now is used up for a while, and the
+/// turns until then belong to others. `roll` is a random number from 0 to 1.
+pub fn after_paced_429(
+    turn: Duration,
+    retry_after: Option<Duration>,
+    spent: Spent,
+    facts: Facts,
+    limits: Limits,
+    roll: f64,
+) -> AfterResponse {
+    let backoff = match retry_after {
+        Some(after) if !after.is_zero() => Duration::ZERO,
+        _ => paced_backoff(spent.rate_limited, roll),
+    };
+    after_wait(turn.max(backoff), AfterResponse::Queue(backoff), spent, facts, limits)
+}
+
+/// The upper half of full jitter, so that the retries of one request do not all fall into one window of a second.
+pub fn paced_backoff(rejections: u32, roll: f64) -> Duration {
+    backoff::full_jitter(RATE_LIMIT_BASE, RATE_LIMIT_CAP, rejections, roll.mul_add(0.5, 0.5))
+}
+
+/// What a wait of this length allows: `again`, where the request may be sent again.
+fn after_wait(
+    wait: Duration,
+    again: AfterResponse,
+    spent: Spent,
+    facts: Facts,
+    limits: Limits,
+) -> AfterResponse {
     let may_wait = spent.rate_limited < limits.rate_limit_retries
         && spent.waited.saturating_add(wait) <= limits.max_wait;
     match (may_wait, facts.replayable) {
-        (true, true) => AfterResponse::Wait(wait),
+        (true, true) => again,
         (true, false) => AfterResponse::Unreplayable(RetryReason::RateLimited),
         (false, _) => AfterResponse::Relay,
     }

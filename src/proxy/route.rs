@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use super::health::Health;
+use super::pace::Pace;
 use super::replay::ReplayBody;
 use super::rewrite::{location::names_origin, strip_path_prefix};
 use crate::access::Admitted;
@@ -48,6 +49,8 @@ pub struct Profile {
     pub origins: Origins,
     /// What the log says of its API; all cores share it.
     pub health: Arc<Health>,
+    /// When its requests may be sent; all cores share it.
+    pub pace: Arc<Pace>,
 }
 
 /// The way to one upstream, for one core.

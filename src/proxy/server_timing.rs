@@ -22,10 +22,9 @@ fn line(spent: &Spent, elapsed: Duration) -> String {
     let attempts = attempts.into_iter().fold(1_u32, u32::saturating_add);
     format!(
         "queue;dur={:.1}, token;dur={:.1}, wait;dur={:.1}, upstream;dur={:.1}, attempts;desc=\"{attempts}\"",
-        // No request queues yet: each waits by itself.
-        0.0,
+        milliseconds(spent.in_queue),
         milliseconds(spent.for_token),
-        milliseconds(spent.waited.saturating_sub(spent.for_token)),
+        milliseconds(spent.waited.saturating_sub(spent.for_token).saturating_sub(spent.in_queue)),
         milliseconds(elapsed.saturating_sub(spent.waited)),
     )
 }
@@ -45,13 +44,14 @@ mod tests {
             rate_limited: 2,
             waited: Duration::from_millis(1750),
             for_token: Duration::from_millis(250),
+            in_queue: Duration::from_millis(500),
             ..Spent::default()
         };
         let mut headers = HeaderMap::new();
         headers.insert(SERVER_TIMING.clone(), HeaderValue::from_static("db;dur=5"));
         add(&mut headers, &spent, Duration::from_micros(1_760_250));
         let lines: Vec<_> = headers.get_all(&SERVER_TIMING).iter().collect();
-        let own = "queue;dur=0.0, token;dur=250.0, wait;dur=1500.0, upstream;dur=10.2, attempts;desc=\"4\"";
+        let own = "queue;dur=500.0, token;dur=250.0, wait;dur=1000.0, upstream;dur=10.2, attempts;desc=\"4\"";
         assert_eq!(lines, ["db;dur=5", own]);
     }
 

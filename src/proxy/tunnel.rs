@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, spli
 use tokio::time::timeout;
 
 use super::body::Body;
+use super::pace::Permit;
 use super::response::Sent;
 use super::state::Shared;
 use crate::drain::{Drain, Phase};
@@ -31,7 +32,7 @@ pub(super) fn start(
     mut response: Response<ResponseBody>,
     client: OnUpgrade,
     sent: &Sent<'_>,
-    counted: InFlight,
+    (counted, permits): (InFlight, Vec<Permit>),
 ) -> Response<Body> {
     let upstream = hyper::upgrade::on(&mut response);
     let (drain, stall) = (shared.drain.clone(), shared.settings.stall_timeout);
@@ -43,7 +44,7 @@ pub(super) fn start(
         if let Err(error) = ended.await {
             tracing::debug!(%error, "a tunnel broke off");
         }
-        drop(counted);
+        drop((counted, permits));
     });
     sent.make_local(&mut response);
     response.map(|_| Body::default())

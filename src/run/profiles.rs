@@ -15,7 +15,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Profile as Configured};
 use crate::discovery::{self, Discoverer};
 use crate::drain::{Drain, Phase};
-use crate::metrics::{Metrics, ProfileMetrics};
+use crate::metrics::{LimitReading, Metrics, ProfileMetrics};
+use crate::proxy::pace::{LimitState, Pace, PaceState};
 use crate::proxy::{self, ApiUpstream, Budget, Connect, Destination, Health, Profile, Selector};
 use crate::server::Bound;
 use crate::tokens::{self, Network, TokenSource};
@@ -34,6 +35,7 @@ pub(super) struct Prepared {
     metrics: ProfileMetrics,
     origins: Origins,
     health: Arc<Health>,
+    pace: Arc<Pace>,
 }
 
 /// Where a profile's requests go.
@@ -78,6 +80,7 @@ pub(super) fn prepare(
             metrics,
             origins: profile.oauth.origins.clone(),
             health: Arc::default(),
+            pace: Arc::new(Pace::new(&profile.name, &profile.pace)),
         });
     }
     Ok(prepared)
@@ -163,6 +166,7 @@ impl Prepared {
             metrics: self.metrics.for_core(),
             origins: self.origins.clone(),
             health: Arc::clone(&self.health),
+            pace: Arc::clone(&self.pace),
         })
     }
 }
@@ -170,6 +174,26 @@ impl Prepared {
 /// True where profiles were configured, so that their names mean something.
 fn is_named(config: &Config) -> bool {
     config.profiles.len() > 1 || config.profiles.iter().any(|profile| profile.name != "default")
+}
+
+/// What the metrics say of the limits of all profiles.
+pub(super) fn show_limits(prepared: &[Prepared], metrics: &Metrics) {
+    let paces: Vec<_> = prepared.iter().map(|own| (own.name.to_string(), Arc::clone(&own.pace))).collect();
+    metrics.limits(move || paces.iter().flat_map(|(name, pace)| readings(name, &pace.state())).collect());
+}
+
+fn readings(profile: &str, state: &PaceState) -> Vec<LimitReading> {
+    let reading = |limit: &str, own: &LimitState, budget_left| LimitReading {
+        profile: profile.to_owned(),
+        limit: limit.to_owned(),
+        limited: own.limited,
+        learned_rate: own.rate,
+        paused: own.paused.unwrap_or_default(),
+        waiting: own.waiting,
+        budget_left,
+    };
+    let limits = state.limits.iter().map(|(limit, own)| reading(limit, own, None));
+    [reading("default", &state.profile, state.budget_left)].into_iter().chain(limits).collect()
 }
 
 /// How the proxy is set up, with a member of `CDN-Loop` of this process's own.
@@ -207,6 +231,7 @@ pub(super) fn pages(
                 Place::Discovered(found) => found.borrow().as_ref().map(ToString::to_string),
             }),
             token_url: token_url.into(),
+            pace: Arc::clone(&prepared.pace),
         }
     });
     Pages {

@@ -12,6 +12,7 @@ mod forwarding;
 mod grants;
 mod guard;
 mod isolation;
+mod pace;
 mod problems;
 mod profiles;
 mod shutdown;

@@ -156,6 +156,10 @@ table! {
     Undiscovered: SERVICE_UNAVAILABLE, "undiscovered", "destination_unavailable",
         "It is not known yet where the tenant's API is",
         "See the log for the answer of the discovery, or set CXONE_BASE_URL to the API's address.";
+    /// Too many requests wait for their turn.
+    QueueFull: SERVICE_UNAVAILABLE, "queue-full", "connection_limit_reached",
+        "Too many requests wait for their turn",
+        "Send fewer requests at once, or raise rate.queue (CXONE_PROXY_QUEUE).";
     /// Too much in flight.
     TooMany: SERVICE_UNAVAILABLE, "too-many-requests-in-flight", "connection_limit_reached",
         "Too many requests are in flight",

@@ -1,6 +1,7 @@
 //! The pages with a refresh task whose token endpoint follows a script.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,6 +13,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::access::Settings;
 use crate::drain::{Drainer, drain};
+use crate::proxy::pace::{PaceSettings, Rate};
 use crate::secret::Secret;
 use crate::tokens::{
     Account, Claims, GrantType, RefreshTask, RequestError, Scopes, TokenEndpoint, TokenRequest, TokenResponse,
@@ -117,6 +119,14 @@ impl Stage {
         let metrics = Metrics::new("1.2.3", start());
         let (drainer, proxys_drain) = drain();
         let mut stage_tasks = JoinSet::new();
+        let pace = PaceSettings {
+            adaptive: true,
+            max: None,
+            concurrent: None,
+            queue: 10,
+            budget: Some(Rate { count: NonZeroU32::MIN, per: Duration::from_mins(1) }),
+            limits: Vec::new(),
+        };
         let (mut profiles, mut tokens, mut pages) = (Vec::new(), Vec::new(), Vec::new());
         for (name, lines) in scripts {
             let profile = metrics.profile(name);
@@ -141,6 +151,7 @@ impl Stage {
                 tokens: source,
                 base_url: Arc::clone(&base_url),
                 token_url: "https://auth.example/token?key=s3cret".to_owned(),
+                pace: Arc::new(Pace::new(name, &pace)),
             });
         }
         let settings =

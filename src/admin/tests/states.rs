@@ -174,6 +174,14 @@ async fn the_status_before_the_first_token() {
             },
             "requests": { "total": 0, "in_flight": 0 },
             "retries": { "unauthorized": 0, "rate_limited": 0, "connection": 0 },
+            "pace": {
+                "state": "unlimited",
+                "learned_rate": null,
+                "queue_length": 0,
+                "paused_until": null,
+                "budget_left": 1,
+                "limits": [],
+            },
         })
     );
 }

@@ -58,6 +58,8 @@ pub enum Form {
         /// The shortest that makes sense.
         least: Duration,
     },
+    /// A number of requests in a window of time.
+    Rate,
     /// A number of bytes between these two, inclusive.
     Size {
         /// The fewest bytes that make sense.
@@ -110,6 +112,7 @@ impl Entry {
             Form::OneOf(_) => "WORD",
             Form::Switch => "true|false",
             Form::Duration { .. } => "DURATION",
+            Form::Rate => "RATE",
             Form::Size { .. } => "SIZE",
             Form::Count { .. } => "COUNT",
         }

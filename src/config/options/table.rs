@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use super::{cxone, entry::Entry, serving};
+use super::{cxone, entry::Entry, pace, serving};
 
 /// Every option, in the order in which people read about them.
-pub static TABLE: LazyLock<Vec<&'static Entry>> = LazyLock::new(|| [cxone::ROWS, serving::ROWS].concat());
+pub static TABLE: LazyLock<Vec<&'static Entry>> =
+    LazyLock::new(|| [cxone::ROWS, serving::ROWS, pace::ROWS].concat());

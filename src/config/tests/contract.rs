@@ -64,6 +64,11 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("CXONE_PROXY_THREADS", "threads", "number of cores"),
     ("CXONE_PROXY_LOG", "log.filter", "info"),
     ("CXONE_PROXY_LOG_FORMAT", "log.format", "`text` on a terminal, else `json`"),
+    ("CXONE_PROXY_PACE", "rate.pace", "adaptive"),
+    ("CXONE_PROXY_MAX_RATE", "rate.max", "none"),
+    ("CXONE_PROXY_MAX_CONCURRENT", "rate.concurrent", "none"),
+    ("CXONE_PROXY_QUEUE", "rate.queue", "10000"),
+    ("CXONE_PROXY_BUDGET", "rate.budget", "none"),
 ];
 
 #[test]

@@ -37,7 +37,7 @@ fn bad_values_are_reported_with_their_line() {
         (
             "hots = 'x'",
             "profile.hots in cxone-proxy.toml:6: is none of a profile's keys; accepted: name, host, path_prefix, \
-             strip_prefix, listen, credentials, rewrite_json_links, and the sections upstream and oauth"
+             strip_prefix, listen, credentials, rewrite_json_links, and the sections upstream, oauth and rate"
                 .to_owned(),
         ),
         (
@@ -144,7 +144,7 @@ fn profiles_are_written_in_double_brackets() {
         assert_eq!(
             file(text).only_fault(),
             "profile in cxone-proxy.toml:1: is not a list of tables; accepted: `[[profile]]`, in double brackets, \
-             above each profile's keys"
+             above the keys of each"
         );
     }
 }

@@ -17,6 +17,8 @@ const LOWEST: f64 = 0.02;
 const HIGHEST: f64 = 1e6;
 /// How many rejections are forgiven for each accepted request.
 const FORGIVEN: f64 = 0.02;
+/// While the rate is doubled, a smaller share of rejections than this proves nothing.
+const FEW: f64 = 0.05;
 /// The most rejections that are forgiven at once, whatever the rate.
 const LEAST_CREDIT: f64 = 3.0;
 /// A rejection with `Retry-After` costs as much as this many without: it pauses everybody.
@@ -37,7 +39,7 @@ const LATENESS: Duration = Duration::from_millis(20);
 
 /// Learns one limit's rate.
 #[derive(Debug, Default)]
-pub struct Controller(Option<Learned>);
+pub(super) struct Controller(Option<Learned>);
 
 #[derive(Debug)]
 struct Learned {
@@ -49,8 +51,10 @@ struct Learned {
     /// The rate that caused the last pause, and until when it is avoided.
     ceiling: f64,
     avoided_until: Duration,
-    /// The rate is still doubled.
+    /// The rate is still doubled. What was accepted and rejected since that began.
     quick: bool,
+    quick_accepted: u32,
+    quick_rejected: u32,
     next: Duration,
     paused_until: Duration,
     /// Rejections of requests that were sent before say nothing about this rate.
@@ -81,22 +85,22 @@ impl Trial {
 
 impl Controller {
     /// True from the first rejection until the limit is forgotten.
-    pub fn is_limited(&self) -> bool {
+    pub(super) fn is_limited(&self) -> bool {
         self.0.is_some()
     }
 
     /// The learned rate per second.
-    pub fn rate(&self) -> Option<f64> {
+    pub(super) fn rate(&self) -> Option<f64> {
         self.0.as_ref().map(|learned| learned.rate)
     }
 
     /// Until when nothing is sent, where that lies ahead of `now`.
-    pub fn paused_until(&self, now: Duration) -> Option<Duration> {
+    pub(super) fn paused_until(&self, now: Duration) -> Option<Duration> {
         self.0.as_ref().map(|learned| learned.paused_until).filter(|until| *until > now)
     }
 
     /// When the next request may be sent: `now` where that is at once. Says as well that one waits.
-    pub fn next(&mut self, now: Duration) -> Duration {
+    pub(super) fn next(&mut self, now: Duration) -> Duration {
         let Some(learned) = &mut self.0 else { return now };
         learned.advance(now);
         let next = learned.next.max(learned.paused_until).max(now);
@@ -108,7 +112,7 @@ impl Controller {
     }
 
     /// A request is sent.
-    pub fn sent(&mut self, now: Duration) {
+    pub(super) fn sent(&mut self, now: Duration) {
         if let Some(learned) = &mut self.0 {
             let earliest = now.saturating_sub(LATENESS).max(learned.paused_until.min(now));
             learned.next = learned.next.max(earliest) + Duration::from_secs_f64(learned.rate.recip());
@@ -116,7 +120,7 @@ impl Controller {
     }
 
     /// How long the request at this place of the queue (from 0) waits, as far as that is known.
-    pub fn wait(&self, place: usize, now: Duration) -> Duration {
+    pub(super) fn wait(&self, place: usize, now: Duration) -> Duration {
         let Some(learned) = &self.0 else { return Duration::ZERO };
         let pause = learned.paused_until.saturating_sub(now);
         if learned.quick || learned.in_vain > 0 {
@@ -128,20 +132,24 @@ impl Controller {
     }
 
     /// The upstream served a request that was sent at `sent`.
-    pub fn accepted(&mut self, now: Duration, sent: Duration) {
+    pub(super) fn accepted(&mut self, now: Duration, sent: Duration) {
         let Some(learned) = &mut self.0 else { return };
         learned.advance(now);
         learned.accepted.add(now);
         if sent >= learned.changed {
-            learned.in_vain = 0;
+            if learned.in_vain > 0 {
+                learned.in_vain = 0;
+                learned.credit = LEAST_CREDIT;
+            }
             learned.trial.accepted += 1;
+            learned.quick_accepted += 1;
             let most = (0.05 * learned.rate).max(LEAST_CREDIT);
             learned.credit = (learned.credit + FORGIVEN).min(most);
         }
     }
 
     /// The upstream rejected a request that was sent at `sent`. True where this is the first rejection.
-    pub fn rejected(&mut self, now: Duration, sent: Duration, retry_after: Option<Duration>) -> bool {
+    pub(super) fn rejected(&mut self, now: Duration, sent: Duration, retry_after: Option<Duration>) -> bool {
         let retry_after = retry_after.filter(|after| !after.is_zero());
         let Some(learned) = &mut self.0 else {
             self.0 = Some(Learned::new(now, now + retry_after.unwrap_or(FIRST_PAUSE)));
@@ -155,6 +163,7 @@ impl Controller {
         }
         if sent >= learned.changed {
             learned.trial.rejected += 1;
+            learned.quick_rejected += 1;
             // Several of one burst say the same thing.
             learned.credit -= if retry_after.is_some() && !known_pause { PAUSE_COST } else { 1.0 };
             if learned.credit < 0.0 {
@@ -165,7 +174,7 @@ impl Controller {
     }
 
     /// Forgets a limit that has not been met for a while. True where it is forgotten now.
-    pub fn forget(&mut self, now: Duration) -> bool {
+    pub(super) fn forget(&mut self, now: Duration) -> bool {
         let quiet = self
             .0
             .as_ref()
@@ -186,6 +195,8 @@ impl Learned {
             ceiling: HIGHEST,
             avoided_until: now,
             quick: true,
+            quick_accepted: 0,
+            quick_rejected: 0,
             next: paused_until,
             paused_until,
             changed: now,
@@ -233,6 +244,11 @@ impl Learned {
 
     /// Lowers the rate to what is accepted.
     fn fall(&mut self, now: Duration, retry_after: Option<Duration>) {
+        if self.quick && retry_after.is_none() && self.rejections_are_few() {
+            // An upstream that rejects at random does so at any rate. If it is a quota, the next step shows it.
+            self.credit = LEAST_CREDIT;
+            return;
+        }
         let accepted = self.accepted.rate(now, self.rate);
         self.clean = 0;
         if now < self.began + TRIAL {
@@ -254,9 +270,14 @@ impl Learned {
                 (self.accepted.rate(now, LOWEST) * 1.05).clamp(self.rate / 2.0, self.rate * 0.95)
             }
         } else if accepted <= 0.0 {
+            // A window longer than a second is used up. The pauses decide how often it is asked; when it is open
+            // again, the rate is found anew.
             self.pause(now);
-            // A window longer than a second is used up: the rate is what it serves in the long run.
-            self.accepted.rate(now, LOWEST).min(self.rate)
+            self.rate = START;
+            self.quick = true;
+            self.good = 0.0;
+            self.restart(now);
+            return;
         } else {
             (accepted * 0.995).clamp(self.rate / 2.0, self.rate * 0.99)
         };
@@ -264,6 +285,12 @@ impl Learned {
         self.restart(now);
         self.change(lower, now);
         self.good = self.good.min(self.rate);
+    }
+
+    /// True where so few of many were rejected that chance can be the reason.
+    fn rejections_are_few(&self) -> bool {
+        let all = self.quick_accepted + self.quick_rejected;
+        f64::from(self.quick_rejected) < FEW * f64::from(all)
     }
 
     /// Pauses for twice as long as the last time, if nothing was accepted since.
@@ -274,8 +301,10 @@ impl Learned {
     }
 
     fn restart(&mut self, now: Duration) {
-        self.credit = 1.0;
+        // While nothing is accepted, one rejection says enough.
+        self.credit = if self.in_vain > 0 { 0.0 } else { 1.0 };
         self.changed = now;
+        (self.quick_accepted, self.quick_rejected) = (0, 0);
         self.trial = Trial::new(now.max(self.paused_until));
     }
 

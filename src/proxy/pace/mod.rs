@@ -1,9 +1,23 @@
 //! Pace: a quota of the API is used, and not burned by requests that it rejects.
 //!
-//! The core alone, which learns the rate of one limit. Requests do not call it yet: each still backs off by
-//! itself after a 429 ([`super::retry`]).
+//! A profile's [`Pace`] has one limit for each `[[rate_limit]]` and one for all other requests, each for the
+//! whole process. What is decided is decided by pure files: `controller` learns the rate of one limit from its
+//! rejections, `fixed` and `window` keep a configured one, `line` says whose turn it is, `spending` counts the
+//! budget. `limit` has the lock and the waiting, `profile` says which limits a request has to wait for.
 
 mod accepted;
 mod controller;
+mod fixed;
+mod limit;
+mod line;
+mod profile;
+mod rate;
+mod spending;
+mod window;
 
-pub use controller::Controller;
+pub use fixed::FixedLimit;
+pub use limit::{LimitState, Permit, Refused};
+pub use line::Caller;
+pub(super) use profile::Place;
+pub use profile::{Pace, PaceSettings, PaceState, PathLimit};
+pub use rate::Rate;

@@ -50,6 +50,7 @@ fn check(status: u16, retry_after: Option<Duration>, spent: Spent, facts: Facts,
             assert_eq!(reason, RetryReason::RateLimited);
             assert!(is_limited && !facts.replayable && spent.rate_limited < 3);
         }
+        AfterResponse::Queue(_) => panic!("only the pace knows turns"),
         AfterResponse::Relay => {
             let may_wait = is_limited && spent.rate_limited < 3 && spent.waited + longest <= LIMITS.max_wait;
             assert!(!first_401 && !may_wait, "{status} {retry_after:?} {spent:?}");
@@ -94,4 +95,26 @@ fn waits_add_up() {
     spent.count(RetryReason::RateLimited, secs(3));
     spent.count(RetryReason::Connection, secs(0));
     assert_eq!(spent, Spent { rate_limited: 2, connection: 1, waited: secs(5), ..Spent::default() });
+}
+
+#[test]
+fn after_a_paced_429_the_turn_decides_and_the_backoff_where_no_time_was_named() {
+    let facts = Facts { replayable: true, idempotent: false, unsent: false };
+    let decide = |turn, spent, facts| after_paced_429(turn, None, spent, facts, LIMITS, 1.0);
+    let spent = |rate_limited, waited| Spent { rate_limited, waited, ..Spent::default() };
+    assert_eq!(decide(secs(3), spent(0, secs(0)), facts), AfterResponse::Queue(Duration::from_millis(500)));
+    assert_eq!(decide(secs(3), spent(2, secs(0)), facts), AfterResponse::Queue(secs(2)));
+    let told = after_paced_429(secs(3), Some(secs(3)), spent(2, secs(0)), facts, LIMITS, 1.0);
+    assert_eq!(told, AfterResponse::Queue(Duration::ZERO), "the pause is all there is to wait for");
+    assert_eq!(decide(secs(3), spent(3, secs(0)), facts), AfterResponse::Relay, "no retry is left");
+    assert_eq!(decide(LIMITS.max_wait + secs(1), spent(0, secs(0)), facts), AfterResponse::Relay);
+    assert_eq!(
+        decide(secs(0), spent(0, LIMITS.max_wait), facts),
+        AfterResponse::Relay,
+        "no time to back off"
+    );
+    assert_eq!(
+        decide(secs(3), spent(0, secs(0)), Facts { replayable: false, ..facts }),
+        AfterResponse::Unreplayable(RetryReason::RateLimited)
+    );
 }

@@ -9,7 +9,8 @@ use crate::support::{Message, Metrics, Setup, eventually, get, request};
 
 /// A program of which every kind of event has happened once.
 async fn eventful() -> Setup {
-    let setup = Setup::launched(|launch| launch.flag("replay-buffer", "64KiB")).await;
+    let setup =
+        Setup::launched(|launch| launch.flag("replay-buffer", "64KiB").flag("budget", "10000/1h")).await;
     let once = |canned: Canned| Script::of([Fault::new(Action::Status(canned)).at(Endpoint::Api).times(1)]);
     assert_eq!(setup.get("/api/v2/users/me").await.status(), 200);
     setup.region.script(once(Canned::new(401)));
@@ -91,7 +92,16 @@ async fn process_metrics_have_their_standard_names() {
 async fn every_family_has_help_a_unit_and_labels_of_bounded_values() {
     let setup = eventful().await;
     let metrics = settled(&setup).await;
-    let plain_gauges = ["ready", "requests_in_flight", "connections_open", "build_info"];
+    let plain_gauges = [
+        "ready",
+        "requests_in_flight",
+        "connections_open",
+        "build_info",
+        "pace_limited",
+        "pace_learned_rate",
+        "queue_length",
+        "budget_left",
+    ];
     for (name, (kind, help)) in metrics.families() {
         if name.starts_with("process_") {
             continue;

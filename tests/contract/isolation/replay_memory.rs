@@ -2,7 +2,7 @@
 
 use cxone_simulator::{Action, Canned, Endpoint, Fault, Script};
 
-use crate::support::{Message, RawConnection, Setup, request};
+use crate::support::{Message, RawConnection, Setup, eventually, request};
 
 /// More than half of the memory for all.
 const SIZE: usize = 200 * 1024;
@@ -31,8 +31,11 @@ async fn bodies_beyond_the_memory_for_all_stream_and_are_not_replayed() {
         format!("POST /api/v2/upload?held HTTP/1.1\r\nHost: localhost\r\nContent-Length: {SIZE}\r\n\r\n");
     holding.send(head).await;
     holding.send("x".repeat(SIZE - 1)).await;
+    eventually("the held upload", async || {
+        setup.region.journal().iter().any(|entry| entry.target.ends_with("?held")).then_some(())
+    })
+    .await;
     setup.proxy.idle().await;
-    assert!(setup.region.journal().iter().any(|entry| entry.target.ends_with("?held")));
     let response = rejected_once(&setup).await;
     assert_eq!((response.status(), response.text().as_str()), (429, "rejected"));
     let status = response.only("Proxy-Status").expect("no reason");

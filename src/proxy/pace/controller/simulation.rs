@@ -69,9 +69,9 @@ impl Quota {
     }
 }
 
-/// When its response arrives, when it was sent, when its caller began, and the `Retry-After` where it was
-/// rejected.
-type Attempt = (Duration, Duration, Duration, Option<Duration>);
+/// When its response arrives, when it was sent, when its caller began, how often it was rejected before, and the
+/// `Retry-After` where it is rejected.
+type Attempt = (Duration, Duration, Duration, u32, Option<Duration>);
 
 /// Each caller sends its next request when the last one is served.
 struct Run {
@@ -80,11 +80,15 @@ struct Run {
     retry_after: bool,
     random: fastrand::Rng,
     now: Duration,
-    /// When each caller began to wait.
-    queue: VecDeque<Duration>,
+    /// When each caller began to wait, and how often it was rejected.
+    queue: VecDeque<(Duration, u32)>,
+    /// Those that back off by themselves, with the end of that.
+    backing_off: BinaryHeap<Reverse<(Duration, Duration, u32)>>,
     flying: BinaryHeap<Reverse<Attempt>>,
     served: u32,
     rejected: u32,
+    /// Requests that were rejected more often than the default of retries allows.
+    failed: u32,
     durations: Vec<Duration>,
 }
 
@@ -96,10 +100,12 @@ impl Run {
             retry_after,
             random: fastrand::Rng::with_seed(seed),
             now: Duration::ZERO,
-            queue: std::iter::repeat_n(Duration::ZERO, callers).collect(),
+            queue: std::iter::repeat_n((Duration::ZERO, 0), callers).collect(),
+            backing_off: BinaryHeap::new(),
             flying: BinaryHeap::new(),
             served: 0,
             rejected: 0,
+            failed: 0,
             durations: Vec::new(),
         }
     }
@@ -107,16 +113,25 @@ impl Run {
     fn until(&mut self, end: u64) -> &mut Self {
         let end = Duration::from_secs(end);
         while self.now < end {
+            while let Some(Reverse((_, began, rejections))) =
+                self.backing_off.peek().copied().filter(|Reverse((due, ..))| *due <= self.now)
+            {
+                self.backing_off.pop();
+                // The queue is in the order of arrival.
+                let place = self.queue.partition_point(|(other, _)| *other <= began);
+                self.queue.insert(place, (began, rejections));
+            }
             let next = self.controller.next(self.now);
             if next <= self.now && !self.queue.is_empty() {
-                let began = self.queue.pop_front().unwrap();
+                let (began, rejections) = self.queue.pop_front().unwrap();
                 self.controller.sent(self.now);
                 let after = self.quota.ask(self.now, &mut self.random);
                 let back = self.now + Duration::from_millis(self.random.u64(20..60));
-                self.flying.push(Reverse((back, self.now, began, after)));
+                self.flying.push(Reverse((back, self.now, began, rejections, after)));
                 continue;
             }
             let wake = if self.queue.is_empty() { end } else { next.min(end) };
+            let wake = self.backing_off.peek().map_or(wake, |Reverse((due, ..))| wake.min(*due));
             match self.flying.peek() {
                 Some(Reverse((back, ..))) if *back <= wake => self.response(),
                 _ => self.now = wake,
@@ -126,24 +141,32 @@ impl Run {
     }
 
     fn response(&mut self) {
-        let Some(Reverse((back, sent, began, rejected))) = self.flying.pop() else { return };
+        let Some(Reverse((back, sent, began, rejections, rejected))) = self.flying.pop() else { return };
         self.now = self.now.max(back);
         if let Some(after) = rejected {
             self.rejected += 1;
             let whole = Duration::from_secs(after.as_secs() + u64::from(after.subsec_nanos() > 0));
             self.controller.rejected(self.now, sent, self.retry_after.then_some(whole));
-            self.queue.push_front(began);
+            if rejections == 3 {
+                self.failed += 1;
+                self.queue.push_back((self.now, 0));
+            } else {
+                let roll = self.random.f64();
+                let backoff = crate::proxy::retry::paced_backoff(rejections, roll);
+                let due = if self.retry_after { self.now } else { self.now + backoff };
+                self.backing_off.push(Reverse((due, began, rejections + 1)));
+            }
         } else {
             self.served += 1;
             self.durations.push(self.now.saturating_sub(began));
             self.controller.accepted(self.now, sent);
-            self.queue.push_back(self.now);
+            self.queue.push_back((self.now, 0));
         }
         self.controller.forget(self.now);
     }
 
     fn count_anew(&mut self) -> &mut Self {
-        (self.served, self.rejected) = (0, 0);
+        (self.served, self.rejected, self.failed) = (0, 0, 0);
         self.durations.clear();
         self
     }
@@ -235,7 +258,7 @@ fn equal_callers_finish_at_about_the_same_time() {
 
 #[test]
 fn random_rejections_do_not_slow_everybody_down() {
-    for seed in 0..20 {
+    for seed in 0..40 {
         // 100 callers at 25 requests a second each, were there no pace.
         let mut run = Run::new(Kind::Random, 0.0, 100, false, seed);
         run.until(10).count_anew().until(70);

@@ -1,0 +1,105 @@
+//! A request's turn: the pace says when it may go to the API.
+//!
+//! Cancellation: a request that is dropped while it waits gives its place in the queue back.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::in_flight::InFlight;
+use super::pace::{Place, Refused};
+use super::retry::Spent;
+use super::route::Profile;
+use super::state::Shared;
+use crate::access::{Problem, ProblemKind};
+use crate::metrics::WaitReason;
+use crate::text::spoken;
+
+/// Less than this is the work of asking, and no wait.
+const NO_WAIT: Duration = Duration::from_millis(1);
+/// When to come back to a full queue at the earliest.
+const FULL_RETRY: Duration = Duration::from_secs(1);
+
+impl Shared {
+    /// Waits for the first attempt's turn. Cancel safe.
+    pub(super) async fn queue(
+        &self,
+        profile: &Profile,
+        place: Place,
+        spent: &mut Spent,
+        in_flight: &mut InFlight,
+    ) -> Result<(), Problem> {
+        let waited = self.turn(profile, place, spent, in_flight).await?;
+        if waited >= NO_WAIT {
+            spent.waited += waited;
+            spent.in_queue += waited;
+            profile.metrics.wait(WaitReason::Queue, waited);
+        }
+        Ok(())
+    }
+
+    /// Waits for the turn of another attempt that no 429 has made necessary. Cancel safe.
+    pub(super) async fn queue_again(
+        &self,
+        profile: &Profile,
+        place: Place,
+        spent: &mut Spent,
+        in_flight: &mut InFlight,
+    ) -> Result<(), Problem> {
+        in_flight.release();
+        if profile.pace.is_idle() {
+            return Ok(());
+        }
+        self.queue(profile, place, spent, in_flight).await
+    }
+
+    /// Waits for the turn of another attempt after a 429, and `backoff` at least. Says how long that took. Cancel
+    /// safe.
+    pub(super) async fn queue_after(
+        &self,
+        backoff: Duration,
+        profile: &Profile,
+        place: Place,
+        spent: &Spent,
+        in_flight: &mut InFlight,
+    ) -> Result<Duration, Problem> {
+        in_flight.release();
+        if !backoff.is_zero() {
+            sleep(backoff).await;
+        }
+        let spent = Spent { waited: spent.waited + backoff, ..*spent };
+        Ok(backoff + self.turn(profile, place, &spent, in_flight).await?)
+    }
+
+    async fn turn(
+        &self,
+        profile: &Profile,
+        place: Place,
+        spent: &Spent,
+        in_flight: &mut InFlight,
+    ) -> Result<Duration, Problem> {
+        let began = Instant::now();
+        let deadline = began + self.wait_left(spent);
+        let permits = profile.pace.admit(place, None, in_flight.began().steady, deadline).await;
+        in_flight.hold(permits.map_err(|refused| self.refused(refused))?);
+        Ok(began.elapsed())
+    }
+
+    fn refused(&self, refused: Refused) -> Problem {
+        match refused {
+            Refused::TooLong(wait) => Problem::new(ProblemKind::RateLimitWait)
+                .detail(format!(
+                    "This request's turn comes in about {}, and a request waits for {} at most.",
+                    spoken(wait),
+                    spoken(self.settings.limits.max_wait)
+                ))
+                .retry_after(wait),
+            Refused::Full(wait) => Problem::new(ProblemKind::QueueFull)
+                .detail("As many requests wait for their turn as may wait.")
+                .retry_after(wait.max(FULL_RETRY)),
+            Refused::BudgetUsedUp(rest) => Problem::new(ProblemKind::BudgetUsedUp)
+                .detail(format!("The next requests can be sent in {}.", spoken(rest)))
+                .retry_after(rest),
+        }
+    }
+}
