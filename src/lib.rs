@@ -49,7 +49,7 @@
 //!
 //! | floor | modules | may import |
 //! | --- | --- | --- |
-//! | 0 | `backoff`, `clock`, `drain`, `invalid`, `metrics`, `secret`, `text` | nothing of ours |
+//! | 0 | `backoff`, `clock`, `drain`, `invalid`, `metrics`, `pause`, `secret`, `text` | nothing of ours |
 //! | 1 | `certificate`, `log` | `text` |
 //! | 1 | `header_case` | `invalid` |
 //! | 2 | `cause` | `certificate`, `text` |
@@ -57,11 +57,11 @@
 //! | 3 | `tokens` | `backoff`, `cause`, `certificate`, `clock`, `invalid`, `log`, `metrics`, `secret`, `text` |
 //! | 3 | `upstream` | `cause`, `certificate`, `header_case`, `invalid` |
 //! | 4 | `discovery` | `backoff`, `cause`, `clock`, `invalid`, `log`, `text`, `tokens` |
-//! | 4 | `proxy` | `access`, `backoff`, `cause`, `clock`, `drain`, `invalid`, `log`, `metrics`, `text`, `tokens`, `upstream` |
+//! | 4 | `proxy` | `access`, `backoff`, `cause`, `clock`, `drain`, `invalid`, `log`, `metrics`, `pause`, `text`, `tokens`, `upstream` |
 //! | 4 | `server` | `drain`, `header_case`, `invalid`, `log`, `text` |
-//! | 5 | `admin` | `access`, `clock`, `drain`, `metrics`, `proxy`, `text`, `tokens` |
-//! | 6 | `config` | `access`, `cause`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `upstream` |
-//! | 7 | `run` | `access`, `admin`, `cause`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `proxy`, `server`, `tokens`, `upstream` |
+//! | 5 | `admin` | `access`, `clock`, `drain`, `metrics`, `pause`, `proxy`, `text`, `tokens` |
+//! | 6 | `config` | `access`, `admin`, `cause`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `upstream` |
+//! | 7 | `run` | `access`, `admin`, `cause`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `pause`, `proxy`, `server`, `tokens`, `upstream` |
 //! | 8 | `commands` | `access`, `cause`, `certificate`, `clock`, `config`, `discovery`, `invalid`, `log`, `metrics`, `proxy`, `run`, `secret`, `server`, `text`, `tokens`, `upstream` |
 //! | 9 | `cli` | `commands`, `config` |
 //!
@@ -74,8 +74,8 @@
 //!
 //! Pure files take values and return values: no async, no runtime, no log, no clock and no chance. Each says
 //! so in its first lines. They are `access/cors.rs`, `access/guard.rs`, `access/max_forwards.rs`,
-//! `access/names.rs`, `access/problem.rs`, `access/target.rs`, `admin/index.rs`, `admin/rfc3339.rs`,
-//! `cause.rs`, `cause/hint.rs`, `cause/io_cause.rs`, `cause/origins.rs`, `cause/peer.rs`, `cause/tls_cause.rs`,
+//! `access/names.rs`, `access/problem.rs`, `access/target.rs`, `admin/history.rs`, `admin/page.rs`,
+//! `admin/rfc3339.rs`, `cause.rs`, `cause/hint.rs`, `cause/io_cause.rs`, `cause/origins.rs`, `cause/peer.rs`, `cause/tls_cause.rs`,
 //! `commands/check/suspicions.rs`, `config/file.rs`, `config/rate.rs`, `config/spelling.rs`, `config/urls.rs`,
 //! `log/repeats.rs`, `proxy/hop_by_hop.rs`, `proxy/pace/accepted.rs`, `proxy/pace/controller.rs`,
 //! `proxy/pace/fixed.rs`, `proxy/pace/line.rs`, `proxy/pace/rate.rs`, `proxy/pace/spending.rs`,
@@ -115,6 +115,7 @@ pub mod header_case;
 pub mod invalid;
 pub mod log;
 pub mod metrics;
+pub mod pause;
 pub mod secret;
 pub mod text;
 

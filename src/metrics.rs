@@ -17,6 +17,7 @@ mod pace;
 mod process;
 mod profile;
 mod rare;
+mod spread;
 mod summary;
 mod tokens;
 
@@ -31,7 +32,8 @@ use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 pub use counters::Counters;
 pub use labels::{Label, RetryReason, WaitReason};
 pub use pace::LimitReading;
-pub use profile::{InFlight, ProfileMetrics};
+pub use profile::{InFlight, ProfileMetrics, Statuses};
+pub use spread::{Durations, Percentiles};
 pub use summary::{Latency, Summary};
 pub use tokens::{GRANTS, OUTCOMES};
 

@@ -111,7 +111,7 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
             Ok(Proxy::new(settings, guard, profiles, clock.clone(), &metrics, drain.clone()))
         })
         .collect::<Result<_, StartError>>()?;
-    let problems = workers::parse_problems(&metrics, &clock);
+    let problems = workers::parse_problems(&metrics, &clock, &settings.failures);
     let Listeners { proxy: sockets, bound, admin } = listeners;
     let (workers, connections) = server::workers(sockets, threads, config.limits, problems.clone(), &drain);
     let counted = connections.clone();
@@ -120,7 +120,8 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
     let workers = workers.collect::<Result<_, _>>()?;
     let admin_bound = admin.as_ref().map(|listener| listener.bound.clone());
     let admin_task = admin.map(|listener| {
-        let pages = profiles::pages(config, &profiles, metrics.clone(), clock.clone(), drain);
+        let shared = (metrics.clone(), clock.clone(), drain);
+        let pages = profiles::pages(config, &profiles, &bound, &settings, shared);
         let pages = Admin::new(pages, guard);
         workers::spawn_admin(listener, pages, config.limits, problems, &admin_drain)
     });

@@ -8,6 +8,7 @@
 pub mod cors;
 mod counting;
 mod door;
+mod failures;
 pub mod guard;
 mod layer;
 mod max_forwards;
@@ -17,6 +18,7 @@ pub mod target;
 
 pub use counting::problem_counters;
 pub use door::Guard;
+pub use failures::{Failure, FailureKind, Failures};
 pub use guard::{Admitted, NamedHost, Refusal, Settings};
 pub use layer::{GuardLayer, Guarded};
 pub use max_forwards::{Hops, options_response, take_hop};

@@ -1,39 +1,49 @@
-//! The pages for operators, probes and scrapers: `/livez`, `/readyz`, `/metrics`, `/status`.
+//! The pages for operators, probes and scrapers: the live page, `/livez`, `/readyz`, `/metrics`, `/status`.
 //!
 //! An axum router behind the [guard](crate::access): the same rules as before the proxy. No page can show
 //! a token, since nothing that is read here holds one.
 
-mod index;
+mod actions;
+mod configuration;
+mod history;
 mod pace;
+mod page;
 mod readiness;
 mod rfc3339;
 mod status;
+mod totals;
 
 use std::any::Any;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{FromRef, Path, RawQuery, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, DATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get, post};
+use tokio::time::{MissedTickBehavior, interval};
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 
-use crate::access::{Guard, GuardLayer, Guarded, Problem, ProblemKind};
+pub use configuration::ConfiguredValue;
+use history::History;
+
+use crate::access::{Failures, Guard, GuardLayer, Guarded, Problem, ProblemKind};
 use crate::clock::{Clock, Now};
 use crate::drain::Drain;
 use crate::metrics::{self, Metrics, ProfileMetrics};
+use crate::pause::Pause;
 use crate::proxy::pace::Pace;
 use crate::text::printable_bytes;
 use crate::tokens::TokenSource;
@@ -54,6 +64,14 @@ pub struct Pages {
     pub version: &'static str,
     /// When the process started.
     pub started: Now,
+    /// Where clients connect.
+    pub listen: Vec<String>,
+    /// Every option with its value and its source.
+    pub configuration: Vec<ConfiguredValue>,
+    /// The latest failures.
+    pub failures: Failures,
+    /// The operator's switch.
+    pub pause: Pause,
 }
 
 /// The address of an upstream at the moment of asking; `None` while it is not known.
@@ -78,29 +96,70 @@ pub struct ProfilePages {
 /// Cancellation: a page is made at once, and making it changes nothing.
 #[derive(Clone)]
 pub struct Admin {
-    router: Router,
+    /// For connections to this machine's own addresses, and for others.
+    local: Router,
+    remote: Router,
     guard: Guard,
+    site: Site,
 }
 
-/// Every page: where it is, and what the index says of it.
-const PAGES: [(&str, &str); 5] = [
-    ("/", "this list"),
-    ("/livez", "200 while the process runs"),
-    ("/readyz", "200 while requests can be served, else 503 with the reason"),
-    ("/metrics", "counters in the Prometheus text format"),
-    ("/status", "token, requests and retries as JSON"),
-];
+/// What the handlers get.
+#[derive(Clone)]
+struct Site {
+    pages: Arc<Pages>,
+    history: Arc<Mutex<History>>,
+    /// Whether actions are for whoever uses this connection.
+    has_actions: bool,
+}
+
+impl FromRef<Site> for Arc<Pages> {
+    fn from_ref(site: &Site) -> Self {
+        Self::clone(&site.pages)
+    }
+}
+
+/// Every page, and whether it is an action.
+const PAGES: [&str; 7] = ["/", "/livez", "/readyz", "/metrics", "/status", "/history", "/configuration"];
 
 impl Admin {
     /// Serves `pages` to those that `guard` admits.
     pub fn new(pages: Pages, guard: Guard) -> Self {
-        Self { router: router(Arc::new(pages)), guard }
+        let site = Site { pages: Arc::new(pages), history: Arc::default(), has_actions: false };
+        let local = router(&Site { has_actions: true, ..site.clone() });
+        Self { local, remote: router(&site), guard, site }
+    }
+
+    /// Takes samples for the history, for ever. Cancel safe.
+    pub async fn sample(&self) {
+        let mut due = interval(history::INTERVAL);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            due.tick().await;
+            self.site.sample();
+        }
     }
 
     /// The tower service for one connection, which arrived at the address `local`; `None` for a Unix
     /// socket.
     pub fn service(&self, local: Option<IpAddr>) -> Guarded<Router> {
-        GuardLayer::new(self.guard.clone(), local).layer(self.router.clone())
+        // Who is on another machine may look, but not act.
+        let router = if local.is_none_or(|local| local.to_canonical().is_loopback()) {
+            &self.local
+        } else {
+            &self.remote
+        };
+        GuardLayer::new(self.guard.clone(), local).layer(router.clone())
+    }
+}
+
+impl Site {
+    fn sample(&self) {
+        let (totals, in_flight) = (totals::totals(&self.pages), totals::in_flight(&self.pages));
+        self.history().sample(totals, in_flight, self.pages.clock.now());
+    }
+
+    fn history(&self) -> std::sync::MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,8 +169,8 @@ impl fmt::Debug for Admin {
     }
 }
 
-fn router(pages: Arc<Pages>) -> Router {
-    let clock = pages.clock.clone();
+fn router(site: &Site) -> Router {
+    let clock = site.pages.clock.clone();
     let panicked = {
         let clock = clock.clone();
         move |_: Box<dyn Any + Send>| -> Response<Body> {
@@ -127,9 +186,12 @@ fn router(pages: Arc<Pages>) -> Router {
         .route("/readyz/{name}", get(ready_one))
         .route("/metrics", get(exposition))
         .route("/status", get(status))
+        .route("/history", get(history))
+        .route("/configuration", get(configuration))
+        .merge(actions(site))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(pages)
+        .with_state(site.clone())
         .layer(CatchPanicLayer::custom(panicked))
         .layer(CompressionLayer::new())
         // A page is of this moment, and no browser should take it for anything but what it is.
@@ -143,8 +205,19 @@ fn router(pages: Arc<Pages>) -> Router {
         .layer(TraceLayer::new_for_http())
 }
 
-async fn index(State(pages): State<Arc<Pages>>) -> Html<String> {
-    Html(index::render(&pages))
+/// What changes something.
+fn actions(site: &Site) -> Router<Site> {
+    let action = |route: MethodRouter<Site>| route.fallback(actions::post_only);
+    Router::new()
+        .route("/pause", action(post(actions::pause)))
+        .route("/resume", action(post(actions::resume)))
+        .route("/renew", action(post(actions::renew)))
+        .route("/renew/{name}", action(post(actions::renew_one)))
+        .layer(middleware::from_fn_with_state(site.clone(), actions::only_here))
+}
+
+async fn index() -> impl IntoResponse {
+    ([(CONTENT_SECURITY_POLICY, page::POLICY.as_str())], Html(page::HTML.as_str()))
 }
 
 async fn live() -> &'static str {
@@ -185,12 +258,25 @@ async fn exposition(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, metrics::MEDIA_TYPE)], pages.metrics.exposition())
 }
 
-async fn status(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], status::render(&pages, pages.clock.now()))
+async fn status(State(site): State<Site>) -> impl IntoResponse {
+    let latest = site.history().latest();
+    let text = status::render(&site.pages, latest, site.has_actions, site.pages.clock.now());
+    ([(CONTENT_TYPE, "application/json")], text)
+}
+
+/// `?after=N` leaves out the samples that the asker has.
+async fn history(State(site): State<Site>, RawQuery(query): RawQuery) -> impl IntoResponse {
+    let after = query.as_deref().unwrap_or_default().split('&').find_map(|part| part.strip_prefix("after="));
+    let columns = site.history().after(after.and_then(|number| number.parse().ok()).unwrap_or(0));
+    // Serialising numbers cannot fail.
+    ([(CONTENT_TYPE, "application/json")], serde_json::to_string(&columns).unwrap_or_default())
+}
+
+async fn configuration(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], configuration::render(&pages.configuration))
 }
 
 async fn unknown(State(pages): State<Arc<Pages>>, request: Request) -> Response {
-    let paths: Vec<&str> = PAGES.iter().map(|(path, _)| *path).collect();
     Problem::new(ProblemKind::UnknownPage)
         .detail(format!(
             "The admin listener has no page at `{}`.",
@@ -198,7 +284,7 @@ async fn unknown(State(pages): State<Arc<Pages>>, request: Request) -> Response 
         ))
         .hint(format!(
             "The pages are {}. API requests belong to the proxy's own address (CXONE_PROXY_LISTEN).",
-            paths.join(", ")
+            PAGES.join(", ")
         ))
         .into_response(request.method(), pages.clock.now().wall)
 }

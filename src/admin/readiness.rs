@@ -1,5 +1,5 @@
-//! Can requests be served? Only with a valid token and a known upstream, and not once the process has
-//! begun to end.
+//! Can requests be served? Only with a valid token and a known upstream, not during a pause, and not once the
+//! process has begun to end.
 
 use super::{Pages, ProfilePages};
 use crate::access::{Problem, ProblemKind};
@@ -27,6 +27,9 @@ pub(super) async fn check(pages: &Pages, wanted: Wanted, now: Now) -> Result<(),
     if pages.drain.is_announced() {
         return Err("not ready (draining): the process is about to end\n".to_owned());
     }
+    if pages.pause.is_on() {
+        return Err("not ready (paused): an operator has paused the proxy\n".to_owned());
+    }
     let mut reasons = String::new();
     for (place, profile) in pages.profiles.iter().enumerate() {
         if matches!(wanted, Wanted::One(one) if one != place) {
@@ -44,6 +47,7 @@ pub(super) async fn check(pages: &Pages, wanted: Wanted, now: Now) -> Result<(),
 /// The same without a reason, and without waking anybody: for the gauge.
 pub(super) fn is_ready(pages: &Pages, profile: &ProfilePages, now: Now) -> bool {
     !pages.drain.is_announced()
+        && !pages.pause.is_on()
         && profile.tokens.snapshot(now).state == State::Valid
         && (profile.base_url)().is_some()
 }

@@ -4,9 +4,11 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::{Pages, ProfilePages, pace::Pace, rfc3339::rfc3339};
+use super::history::milliseconds;
+use super::{Pages, ProfilePages, pace::Pace, readiness, rfc3339::rfc3339};
+use crate::access::Failure;
 use crate::clock::Now;
-use crate::metrics::RetryReason;
+use crate::metrics::{Percentiles, RetryReason, Statuses, WaitReason};
 use crate::tokens::Snapshot;
 
 #[derive(Serialize)]
@@ -14,6 +16,12 @@ struct Status<'a> {
     version: &'a str,
     uptime_seconds: u64,
     draining: bool,
+    /// Every profile is.
+    ready: bool,
+    paused_since: Option<String>,
+    /// Whether the one who asks may pause, resume and renew.
+    actions: bool,
+    listen: &'a [String],
     /// Of the first profile, as the token.
     upstream: Option<Upstream<'a>>,
     token: Option<Token>,
@@ -21,6 +29,11 @@ struct Status<'a> {
     retries: Retries,
     /// Of the first profile.
     pace: Option<Pace>,
+    upstream_responses: Statuses,
+    rate_limited_responses: u64,
+    wait_seconds: WaitSeconds,
+    latency: Latency,
+    failures: Vec<Failed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     profiles: Option<Vec<Profile<'a>>>,
 }
@@ -28,11 +41,15 @@ struct Status<'a> {
 #[derive(Serialize)]
 struct Profile<'a> {
     name: &'a str,
+    ready: bool,
     upstream: Upstream<'a>,
     token: Token,
     requests: Requests,
     retries: Retries,
     pace: Pace,
+    upstream_responses: Statuses,
+    rate_limited_responses: u64,
+    wait_seconds: WaitSeconds,
 }
 
 #[derive(Serialize)]
@@ -54,10 +71,13 @@ struct Token {
     next_try_at: Option<String>,
 }
 
-#[derive(Clone, Copy, Default, Serialize)]
+#[derive(Clone, Default, Serialize)]
 struct Requests {
     total: u64,
     in_flight: usize,
+    abandoned: u64,
+    /// Responses to clients, by status.
+    statuses: Statuses,
 }
 
 #[derive(Clone, Copy, Default, Serialize)]
@@ -67,19 +87,74 @@ struct Retries {
     connection: u64,
 }
 
-/// The JSON text, of this moment.
-pub(super) fn render(pages: &Pages, now: Now) -> String {
-    let profiles: Vec<Profile<'_>> = pages.profiles.iter().map(|own| profile(own, now)).collect();
+/// How long requests have waited in the proxy, all together.
+#[derive(Clone, Copy, Default, Serialize)]
+struct WaitSeconds {
+    rate_limited: f64,
+    token: f64,
+    queue: f64,
+}
+
+/// Of the last minute, in milliseconds; `null` where nothing was measured.
+#[derive(Serialize)]
+struct Latency {
+    /// What the proxy added to a request, its own work and all waits, until the response's header section.
+    added_ms: Option<Spread>,
+    /// What the API took for an attempt, until its response's header section.
+    upstream_ms: Option<Spread>,
+}
+
+#[derive(Serialize)]
+struct Spread {
+    p50: f64,
+    p90: f64,
+    p99: f64,
+    max: f64,
+}
+
+/// A failure, and how often it came.
+#[derive(Serialize)]
+struct Failed {
+    status: u16,
+    title: String,
+    profile: String,
+    request: Option<String>,
+    detail: String,
+    hint: String,
+    count: u64,
+    first_at: Option<String>,
+    latest_at: Option<String>,
+}
+
+/// The JSON text, of this moment. `latest` is what the proxy added, and what the API took.
+pub(super) fn render(
+    pages: &Pages,
+    latest: (Option<Percentiles>, Option<Percentiles>),
+    actions: bool,
+    now: Now,
+) -> String {
+    let profiles: Vec<Profile<'_>> = pages.profiles.iter().map(|own| profile(pages, own, now)).collect();
     let first = pages.profiles.first();
     let status = Status {
         version: pages.version,
         uptime_seconds: now.steady.saturating_duration_since(pages.started.steady).as_secs(),
         draining: pages.drain.is_announced(),
+        ready: profiles.iter().all(|own| own.ready),
+        paused_since: pages.pause.since().and_then(rfc3339),
+        actions,
+        listen: &pages.listen,
         upstream: first.map(upstream),
         token: first.map(|own| token(own.tokens.snapshot(now), now.wall)),
-        requests: profiles.iter().fold(Requests::default(), |sum, own| sum.plus(own.requests)),
+        requests: profiles.iter().fold(Requests::default(), |sum, own| sum.plus(&own.requests)),
         retries: profiles.iter().fold(Retries::default(), |sum, own| sum.plus(own.retries)),
         pace: first.map(|own| Pace::of(&own.pace, now.wall)),
+        upstream_responses: profiles
+            .iter()
+            .fold(Statuses::new(), |sum, own| added(sum, &own.upstream_responses)),
+        rate_limited_responses: profiles.iter().map(|own| own.rate_limited_responses).sum(),
+        wait_seconds: profiles.iter().fold(WaitSeconds::default(), |sum, own| sum.plus(own.wait_seconds)),
+        latency: Latency { added_ms: latest.0.map(spread), upstream_ms: latest.1.map(spread) },
+        failures: pages.failures.latest().into_iter().map(failed).collect(),
         profiles: pages.named.then_some(profiles),
     };
     // Serialising texts, numbers and flags cannot fail.
@@ -88,19 +163,32 @@ pub(super) fn render(pages: &Pages, now: Now) -> String {
     text
 }
 
-fn profile(own: &ProfilePages, now: Now) -> Profile<'_> {
+fn profile<'a>(pages: &Pages, own: &'a ProfilePages, now: Now) -> Profile<'a> {
     let retries = |reason| own.metrics.retries(reason);
     Profile {
         name: own.metrics.name(),
+        ready: readiness::is_ready(pages, own, now),
         upstream: upstream(own),
         token: token(own.tokens.snapshot(now), now.wall),
-        requests: Requests { total: own.metrics.responses(), in_flight: own.metrics.in_flight() },
+        requests: Requests {
+            total: own.metrics.responses(),
+            in_flight: own.metrics.in_flight(),
+            abandoned: own.metrics.abandoned_requests(),
+            statuses: own.metrics.statuses(),
+        },
         retries: Retries {
             unauthorized: retries(RetryReason::Unauthorized),
             rate_limited: retries(RetryReason::RateLimited),
             connection: retries(RetryReason::Connection),
         },
         pace: Pace::of(&own.pace, now.wall),
+        upstream_responses: own.metrics.upstream_statuses(),
+        rate_limited_responses: own.metrics.rate_limited_responses(),
+        wait_seconds: WaitSeconds {
+            rate_limited: own.metrics.waited_seconds(WaitReason::RateLimited),
+            token: own.metrics.waited_seconds(WaitReason::Token),
+            queue: own.metrics.waited_seconds(WaitReason::Queue),
+        },
     }
 }
 
@@ -123,9 +211,50 @@ fn token(snapshot: Snapshot, now: SystemTime) -> Token {
     }
 }
 
+fn spread(percentiles: Percentiles) -> Spread {
+    let Percentiles { p50, p90, p99, max } = percentiles;
+    Spread { p50: milliseconds(p50), p90: milliseconds(p90), p99: milliseconds(p99), max: milliseconds(max) }
+}
+
+fn failed(failure: Failure) -> Failed {
+    Failed {
+        status: failure.kind.status().as_u16(),
+        title: failure.kind.title(),
+        profile: failure.profile,
+        request: failure.request,
+        detail: failure.detail,
+        hint: failure.hint,
+        count: failure.count,
+        first_at: rfc3339(failure.first),
+        latest_at: rfc3339(failure.latest),
+    }
+}
+
+fn added(mut sum: Statuses, other: &Statuses) -> Statuses {
+    for (status, count) in other {
+        *sum.entry(*status).or_default() += count;
+    }
+    sum
+}
+
 impl Requests {
+    fn plus(self, other: &Self) -> Self {
+        Self {
+            total: self.total + other.total,
+            in_flight: self.in_flight + other.in_flight,
+            abandoned: self.abandoned + other.abandoned,
+            statuses: added(self.statuses, &other.statuses),
+        }
+    }
+}
+
+impl WaitSeconds {
     fn plus(self, other: Self) -> Self {
-        Self { total: self.total + other.total, in_flight: self.in_flight + other.in_flight }
+        Self {
+            rate_limited: self.rate_limited + other.rate_limited,
+            token: self.token + other.token,
+            queue: self.queue + other.queue,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use super::{
+    configured,
     error::ConfigError,
     file::{ProfileTable, RateLimitTable},
     layers::Layers,
@@ -113,6 +114,7 @@ fn parts(
         drain_timeout: drain_timeout?,
         threads: threads?.and_then(NonZeroUsize::new),
         log: log?,
+        values: configured::values(validation.layers, tables),
         forward_proxy,
     })
 }

@@ -14,6 +14,7 @@
 //! ```
 
 mod assembly;
+mod configured;
 mod environment;
 mod error;
 mod file;

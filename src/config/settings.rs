@@ -3,7 +3,9 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use crate::{
-    access, discovery,
+    access,
+    admin::ConfiguredValue,
+    discovery,
     header_case::HeaderCase,
     log,
     proxy::{Selector, Via, pace::PaceSettings, retry},
@@ -43,6 +45,8 @@ pub struct Config {
     pub threads: Option<NonZeroUsize>,
     /// What is logged, and how.
     pub log: log::Settings,
+    /// Every option with its value and its source, for a person; secrets are withheld.
+    pub values: Vec<ConfiguredValue>,
     /// The proxy between this machine and upstream and token endpoint.
     pub forward_proxy: ForwardProxy,
 }

@@ -2,6 +2,7 @@
 //! memory. The reader adds the tables up.
 
 mod collector;
+mod reading;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,9 +14,11 @@ use http::{Method, StatusCode};
 use super::histogram::Histogram;
 use super::latencies::{Latencies, Recorded};
 use super::rare::{Rare, RareOf};
+use super::spread::Spread;
 use super::{RetryReason, TokenObserver, WaitReason};
 
 pub(super) use collector::ProfileCollector;
+pub use reading::Statuses;
 
 /// The label values of methods; every method without one of its own counts as the last.
 const METHODS: [&str; 10] =
@@ -53,6 +56,9 @@ struct Core {
     request_duration: Histogram,
     upstream_duration: Histogram,
     latencies: Option<Latencies>,
+    /// What the proxy itself added to each request, and what the upstream took for each attempt.
+    added: Spread,
+    upstream: Spread,
     in_flight: AtomicUsize,
     /// Of all profiles on all cores.
     all_in_flight: Arc<AtomicUsize>,
@@ -108,6 +114,13 @@ impl ProfileMetrics {
             count.fetch_add(1, Ordering::Relaxed);
         }
         self.core.upstream_duration.observe(taken);
+        self.core.upstream.observe(taken);
+    }
+
+    /// A response of the API goes to the client, and the proxy has added so much to the time of the request: its
+    /// own work and all waits, to the head of the response.
+    pub fn added(&self, taken: Duration) {
+        self.core.added.observe(taken);
     }
 
     /// A request is sent to the API again.
@@ -146,22 +159,6 @@ impl ProfileMetrics {
     /// are observed for the first of them alone: the others then have no samples.
     pub fn token_observer(&self) -> Arc<dyn TokenObserver> {
         Arc::new(self.profile.families.tokens_of(&self.profile.name))
-    }
-
-    /// Responses to clients so far, on all cores.
-    pub fn responses(&self) -> u64 {
-        let all = |core: &Core| core.responses.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
-        self.profile.cores().iter().map(|core| all(core)).sum()
-    }
-
-    /// Requests in flight, on all cores.
-    pub fn in_flight(&self) -> usize {
-        self.profile.in_flight()
-    }
-
-    /// Requests sent to the API again so far.
-    pub fn retries(&self, reason: RetryReason) -> u64 {
-        self.profile.rare.retries.count(reason)
     }
 }
 
@@ -246,6 +243,8 @@ impl Profile {
             request_duration: Histogram::default(),
             upstream_duration: Histogram::default(),
             latencies: self.records_latencies.then(Latencies::new).flatten(),
+            added: Spread::default(),
+            upstream: Spread::default(),
             in_flight: AtomicUsize::new(0),
             all_in_flight: Arc::clone(&self.in_flight),
         });

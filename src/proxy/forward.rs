@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, sleep};
@@ -33,7 +34,6 @@ use super::via::via;
 use super::waits::waited_for_token;
 use super::{problems, server_timing, tunnel};
 use crate::access::{self, Problem, ProblemKind, cors};
-use crate::backoff;
 use crate::metrics::{RetryReason, WaitReason};
 use crate::tokens::{AccessToken, NoRenewal, RequestKey};
 use crate::upstream::{ResponseBody, Reuse, SendError, SendOptions};
@@ -47,6 +47,8 @@ struct Attempts {
     how: SendOptions,
     /// Which limit it belongs to.
     place: Place,
+    /// What all attempts together took of the upstream's time.
+    upstream: Duration,
     /// The client's side of a tunnel, where it asks for one.
     client_upgrade: Option<OnUpgrade>,
 }
@@ -59,6 +61,7 @@ impl Shared {
         B::Error: Into<BoxError>,
     {
         let method = head.method.clone();
+        let path = head.uri.path_and_query().cloned();
         let Some(first) = self.profiles.first() else {
             let problem = problems::no_profile(&self.profiles);
             self.problems.add(problem.kind());
@@ -70,6 +73,9 @@ impl Shared {
         let response = response.unwrap_or_else(|problem| {
             if !in_flight.has_client_left() {
                 self.problems.add(problem.kind());
+                let request = (method.as_str(), path.as_ref().map_or("/", PathAndQuery::path));
+                let now = self.clock.now().wall;
+                self.settings.failures.problem(in_flight.profile(), Some(request), &problem, now);
             }
             self.problem(problem, &method, origin.as_ref())
         });
@@ -134,38 +140,43 @@ impl Shared {
             spent,
             how: SendOptions { reuse: Reuse::Allowed, websocket },
             place,
+            upstream: Duration::ZERO,
             client_upgrade,
         };
         let went = Sent { shared: self, profile: route.profile, base: &base, client: &route.client };
-        // The first attempt begins with the request, but for its waits; to read the clock again would cost more
-        // than the difference is worth.
-        let mut began =
-            if attempts.spent.waited.is_zero() { in_flight.began().steady } else { Instant::now() };
         loop {
+            let began = Instant::now();
             let attempt = attempts.template.attempt(head, &attempts.token, attempts.replay.reader());
             match upstream.send(attempt, attempts.how).await {
                 Ok(response) => {
-                    profile.metrics.upstream_response(response.status(), began.elapsed());
+                    let arrived = Instant::now();
+                    attempts.upstream += arrived - began;
+                    profile.metrics.upstream_response(response.status(), arrived - began);
                     profile.health.responded(response.status(), base.authority());
                     if response.status().is_success() {
                         if !profile.pace.is_idle() {
                             profile.pace.accepted(place, began);
                         }
                         profile.tokens.accepted(attempts.token.generation(), attempts.key());
+                        attempts.count_added(profile, in_flight, arrived);
                         return self.relay(response, &went, &attempts, in_flight).await;
                     }
                     let decided =
                         Box::pin(self.after_response(profile, &mut attempts, response, began, in_flight));
                     if let Some(response) = decided.await? {
+                        let request = (attempts.template.method().as_str(), attempts.template.path());
+                        let (status, wall) = (response.status(), self.clock.now().wall);
+                        self.settings.failures.response(&profile.name, request, status, wall);
+                        attempts.count_added(profile, in_flight, Instant::now());
                         return self.relay(response, &went, &attempts, in_flight).await;
                     }
                 }
                 Err(error) => {
+                    attempts.upstream += began.elapsed();
                     self.after_error(&went, &mut attempts, &error, began, in_flight)?;
                     Box::pin(self.queue_again(profile, place, &mut attempts.spent, in_flight)).await?;
                 }
             }
-            began = Instant::now();
         }
     }
 
@@ -179,7 +190,7 @@ impl Shared {
         in_flight: &mut InFlight,
     ) -> Result<Option<Response<ResponseBody>>, Problem> {
         let status = response.status();
-        let wait = self.retry_after(&response);
+        let wait = retry::announced_wait(status, response.headers(), self.clock.now().wall);
         if status == StatusCode::TOO_MANY_REQUESTS || wait.is_some() {
             profile.metrics.rate_limited();
         }
@@ -319,16 +330,6 @@ impl Shared {
         Ok(response.map(Body::streamed))
     }
 
-    /// What a 429 or a 503 says of when to come back.
-    fn retry_after(&self, response: &Response<ResponseBody>) -> Option<Duration> {
-        let status = response.status();
-        if status != StatusCode::TOO_MANY_REQUESTS && status != StatusCode::SERVICE_UNAVAILABLE {
-            return None;
-        }
-        let values = response.headers().get_all(http::header::RETRY_AFTER);
-        backoff::retry_after(values.iter().map(HeaderValue::as_bytes), self.clock.now().wall)
-    }
-
     /// A token newer than the one that was refused, within what is left of `max_wait`.
     async fn renew(&self, profile: &Profile, attempts: &mut Attempts) -> Result<Arc<AccessToken>, NoRenewal> {
         let began = Instant::now();
@@ -379,6 +380,12 @@ impl Attempts {
             idempotent: retry::is_idempotent(self.template.method()),
             unsent: self.replay.is_unsent(),
         }
+    }
+
+    /// Counts what the proxy has added to the time of the request until `now`.
+    fn count_added(&self, profile: &Profile, in_flight: &InFlight, now: Instant) {
+        let elapsed = now.saturating_duration_since(in_flight.began().steady);
+        profile.metrics.added(elapsed.saturating_sub(self.upstream));
     }
 
     fn count(&mut self, profile: &Profile, reason: RetryReason, waited: Duration) {

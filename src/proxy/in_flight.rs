@@ -58,6 +58,11 @@ impl InFlight {
         }
     }
 
+    /// The name of the profile that it counts for.
+    pub(super) fn profile(&self) -> &str {
+        self.metrics.name()
+    }
+
     /// One more in flight: a tunnel, which outlives its request. The permits are its own from now on.
     pub(super) fn another(&mut self) -> (metrics::InFlight, Vec<Permit>) {
         (self.metrics.enter(), std::mem::take(&mut self.permits))

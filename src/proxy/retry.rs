@@ -1,9 +1,10 @@
 //! Whether a request is sent again. Pure: what was seen and what was done before go in, one closed
 //! decision that names its reason comes out. `forward` acts on it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use http::{Method, StatusCode};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::backoff;
 use crate::metrics::RetryReason;
@@ -131,6 +132,15 @@ pub fn after_response(
         _ => return AfterResponse::Relay,
     };
     after_wait(wait, AfterResponse::Wait(wait), spent, facts, limits)
+}
+
+/// What a 429 or a 503 with these `headers` says at the time `wall` of when to come back.
+pub fn announced_wait(status: StatusCode, headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
+    if status != StatusCode::TOO_MANY_REQUESTS && status != StatusCode::SERVICE_UNAVAILABLE {
+        return None;
+    }
+    let values = headers.get_all(RETRY_AFTER);
+    backoff::retry_after(values.iter().map(HeaderValue::as_bytes), wall)
 }
 
 /// Decides about a 429 where the pace says when the request's next turn comes: in about `turn`. Without a

@@ -10,13 +10,16 @@ use super::problems;
 use super::retry::Limits;
 use super::route::Profile;
 use super::via::Via;
-use crate::access::{Guard, PSEUDONYM, Problem, ProblemKind};
+use crate::access::{Failures, Guard, PSEUDONYM, Problem, ProblemKind};
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::metrics::Counters;
+use crate::pause::Pause;
 
 /// When to come back where too much is in flight: most requests end within a second.
 const FULL_RETRY: Duration = Duration::from_secs(1);
+/// When to come back during a pause, which ends when a person says so.
+const PAUSED_RETRY: Duration = Duration::from_secs(10);
 
 /// How the proxy is set up. All cores share one.
 #[derive(Clone, Debug)]
@@ -39,6 +42,10 @@ pub struct Settings {
     pub loop_member: HeaderValue,
     /// Where each listener is; `None` for a Unix socket.
     pub listeners: Vec<Option<SocketAddr>>,
+    /// Whether an operator has paused the proxy.
+    pub pause: Pause,
+    /// Where failures are noted for a person.
+    pub failures: Failures,
 }
 
 impl Settings {
@@ -70,8 +77,11 @@ impl Shared {
         self.profiles.iter().any(|profile| profile.is_at(https, authority))
     }
 
-    /// Refuses where too much is in flight. The request itself is counted already.
+    /// Refuses during a pause, and where too much is in flight. The request itself is counted already.
     pub(super) fn make_room(&self, in_flight: usize) -> Result<(), Problem> {
+        if self.settings.pause.is_on() {
+            return Err(Problem::new(ProblemKind::Paused).retry_after(PAUSED_RETRY));
+        }
         let most = self.settings.in_flight;
         if in_flight <= most {
             return Ok(());

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::error::StartError;
 use super::workers::parse_problems;
+use crate::access::Failures;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain;
@@ -63,7 +64,7 @@ pub(super) fn divert(config: &Config) -> Result<(Config, Stub), StartError> {
     let limits = Limits { header_size: config.limits.header_size.saturating_add(ADDED), ..config.limits };
     // What the stub cannot read is no problem of the proxy's own, so its counters are nobody's.
     let clock = Clock::System;
-    let problems = parse_problems(&Metrics::new("", clock.now().wall), &clock);
+    let problems = parse_problems(&Metrics::new("", clock.now().wall), &clock, &Failures::default());
     let (workers, _) = server::workers(vec![listener], 1, limits, problems, &drain);
     let task = serve(workers);
     tracing::warn!(

@@ -9,6 +9,7 @@ use tracing::Instrument;
 use super::VERSION;
 use super::error::StartError;
 use super::listeners::Listeners;
+use crate::access::Failures;
 use crate::admin::{Pages, ProfilePages};
 use crate::cause::Origins;
 use crate::clock::Clock;
@@ -16,6 +17,7 @@ use crate::config::{Config, Profile as Configured};
 use crate::discovery::{self, Discoverer};
 use crate::drain::{Drain, Phase};
 use crate::metrics::{LimitReading, Metrics, ProfileMetrics};
+use crate::pause::Pause;
 use crate::proxy::pace::{LimitState, Pace, PaceState};
 use crate::proxy::{self, ApiUpstream, Budget, Connect, Destination, Health, Profile, Selector};
 use crate::server::Bound;
@@ -208,6 +210,8 @@ pub(super) fn proxy_settings(config: &Config, listeners: &Listeners) -> proxy::S
         stall_timeout: config.limits.stall_timeout,
         loop_member: proxy::Settings::loop_member(fastrand::u64(..)),
         listeners: listeners.bound.iter().map(|bound| Bound::addresses(bound).first().copied()).collect(),
+        pause: Pause::default(),
+        failures: Failures::default(),
     }
 }
 
@@ -215,9 +219,9 @@ pub(super) fn proxy_settings(config: &Config, listeners: &Listeners) -> proxy::S
 pub(super) fn pages(
     config: &Config,
     prepared: &[Prepared],
-    metrics: Metrics,
-    clock: Clock,
-    drain: Drain,
+    listen: &[Bound],
+    settings: &proxy::Settings,
+    (metrics, clock, drain): (Metrics, Clock, Drain),
 ) -> Pages {
     let profiles = config.profiles.iter().zip(prepared).map(|(profile, prepared)| {
         let place = prepared.place.clone();
@@ -242,5 +246,9 @@ pub(super) fn pages(
         clock,
         drain,
         version: VERSION,
+        listen: listen.iter().map(ToString::to_string).collect(),
+        configuration: config.values.clone(),
+        failures: settings.failures.clone(),
+        pause: settings.pause.clone(),
     }
 }

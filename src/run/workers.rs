@@ -7,7 +7,7 @@ use http::Method;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::access::{Problem, ProblemKind, problem_counters};
+use crate::access::{Failures, Problem, ProblemKind, problem_counters};
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::drain::Drain;
@@ -47,10 +47,14 @@ pub(super) fn spawn_admin(
     let (workers, _) = server::workers(vec![listener], 1, limits, problems, drain);
     tokio::spawn(async move {
         for worker in workers {
-            let pages = pages.clone();
+            let arriving = pages.clone();
             let make =
-                move |arrival: &server::Arrival| pages.service(arrival.local.map(|address| address.ip()));
-            if let Err(error) = worker.run(make, || ()).await {
+                move |arrival: &server::Arrival| arriving.service(arrival.local.map(|address| address.ip()));
+            let served = tokio::select! {
+                served = worker.run(make, || ()) => served,
+                () = pages.sample() => Ok(()),
+            };
+            if let Err(error) = served {
                 tracing::error!(%error, "the admin pages cannot be served");
             }
         }
@@ -58,12 +62,14 @@ pub(super) fn spawn_admin(
 }
 
 /// The responses to clients that sent no request. They count as problems of the proxy.
-pub(super) fn parse_problems(metrics: &Metrics, clock: &Clock) -> ParseProblems {
-    let counters = problem_counters(metrics);
+pub(super) fn parse_problems(metrics: &Metrics, clock: &Clock, failures: &Failures) -> ParseProblems {
+    let (counters, failures) = (problem_counters(metrics), failures.clone());
     let clock = clock.clone();
     ParseProblems::new(move |parse| {
         let problem = problem(parse);
         counters.add(problem.kind());
+        // Which profile it was for is not known.
+        failures.problem("", None, &problem, clock.now().wall);
         problem.into_response(&Method::GET, clock.now().wall)
     })
 }

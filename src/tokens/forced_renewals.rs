@@ -137,6 +137,18 @@ impl ForcedRenewals {
         Ok(Demand::Granted)
     }
 
+    /// A person asks for a renewal, whatever the upstream says of the latest token.
+    pub(super) fn ordered(&mut self, now: Now) -> Result<Demand, Denial> {
+        if self.request != (Request::Scheduled { in_flight: false }) {
+            return Ok(Demand::Joined);
+        }
+        if !self.budget.take(now) {
+            return Err(Denial::BudgetSpent);
+        }
+        self.request = Request::Forced { in_flight: false, widens: false };
+        Ok(Demand::Granted)
+    }
+
     /// The upstream rejected the token of `generation`, which had been obtained for the sake of a request
     /// on this path. Returns true where the path is left alone from now on.
     pub(super) fn rejected_again(&mut self, generation: u64, path: PathId, now: Now) -> bool {

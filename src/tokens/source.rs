@@ -129,6 +129,16 @@ impl TokenSource {
         self.demand(generation, key)
     }
 
+    /// Asks for a new token, as a person wants it. Does not wait for it: the current one is given out until the new
+    /// one is there. Fails where too many renewals were forced; a failed token request's pause stays.
+    pub fn replace(&self) -> Result<(), NoRenewal> {
+        let now = self.clock.now();
+        if self.shared.forced(|forced| forced.ordered(now))? == Demand::Granted {
+            self.shared.wake.notify_one();
+        }
+        Ok(())
+    }
+
     /// Reports that the upstream accepted the token of `generation`: it sent any response but 401. Costs
     /// one relaxed load, unless tokens have been rejected lately or the token is new.
     pub fn accepted(&self, generation: u64, key: RequestKey<'_>) {

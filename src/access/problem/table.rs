@@ -60,6 +60,10 @@ table! {
     Origin: FORBIDDEN, "origin-not-allowed", "http_request_denied",
         "Web pages of this origin may not use the proxy",
         "If you trust the web application, add its origin to guard.allowed_origins (CXONE_PROXY_ALLOWED_ORIGINS).";
+    /// An action of the admin listener is asked for from elsewhere.
+    ActionDenied: FORBIDDEN, "action-not-allowed", "http_request_denied",
+        "Actions are for this machine and for the admin page itself",
+        "Use the admin page, or curl, on the machine where the proxy runs. Where admin.listen (CXONE_PROXY_ADMIN_LISTEN) is not a loopback address or a Unix socket, there are no actions.";
     /// No such admin page.
     UnknownPage: NOT_FOUND, "unknown-page", "http_request_error",
         "There is no such page",
@@ -76,6 +80,10 @@ table! {
     ReadOnly: METHOD_NOT_ALLOWED, "read-only", "http_request_error",
         "The admin pages can only be read",
         "Use GET or HEAD.";
+    /// An action of the admin listener is not a page.
+    PostOnly: METHOD_NOT_ALLOWED, "post-only", "http_request_error",
+        "An action is asked for by POST",
+        "Use POST, such as `curl -X POST http://127.0.0.1:8081/pause`.";
     /// The header section took too long.
     HeaderTimeout: REQUEST_TIMEOUT, "header-timeout", "http_request_error",
         "The header section took too long",
@@ -100,6 +108,10 @@ table! {
     BudgetUsedUp: TOO_MANY_REQUESTS, "budget-used-up", "http_request_denied",
         "The budget of requests is used up",
         "Try again after Retry-After, or raise rate.budget (CXONE_PROXY_BUDGET).";
+    /// An operator asks for tokens too often.
+    TooManyRenewals: TOO_MANY_REQUESTS, "too-many-renewals", "http_request_denied",
+        "Too many renewals of the token were forced",
+        "Try again after Retry-After: all forced renewals together have a budget.";
     /// The header section is too large.
     HeaderSize: REQUEST_HEADER_FIELDS_TOO_LARGE, "header-size", "http_request_error",
         "The header section is too large",
@@ -160,6 +172,10 @@ table! {
     QueueFull: SERVICE_UNAVAILABLE, "queue-full", "connection_limit_reached",
         "Too many requests wait for their turn",
         "Send fewer requests at once, or raise rate.queue (CXONE_PROXY_QUEUE).";
+    /// An operator has paused the proxy.
+    Paused: SERVICE_UNAVAILABLE, "paused", "http_request_denied",
+        "The proxy is paused",
+        "Somebody has paused the proxy on its admin page. Resume it there, or with `curl -X POST` for /resume on the admin listener.";
     /// Too much in flight.
     TooMany: SERVICE_UNAVAILABLE, "too-many-requests-in-flight", "connection_limit_reached",
         "Too many requests are in flight",
@@ -193,6 +209,9 @@ impl ProblemKind {
     pub(super) fn allowed_methods(self) -> Option<&'static str> {
         if self == Self::ReadOnly {
             return Some("GET, HEAD");
+        }
+        if self == Self::PostOnly {
+            return Some("POST");
         }
         matches!(self, Self::Connect | Self::Trace).then_some(API_METHODS)
     }

@@ -76,6 +76,8 @@ pub(super) struct Stage {
     pub(super) tokens: Vec<TokenSource>,
     /// Moves the proxy's drain on, which the pages show.
     pub(super) drainer: Drainer,
+    pub(super) failures: Failures,
+    pub(super) pause: Pause,
     _tasks: JoinSet<()>,
 }
 
@@ -118,6 +120,7 @@ impl Stage {
         let clock = Clock::anchored(start());
         let metrics = Metrics::new("1.2.3", start());
         let (drainer, proxys_drain) = drain();
+        let (failures, pause) = (Failures::default(), Pause::default());
         let mut stage_tasks = JoinSet::new();
         let pace = PaceSettings {
             adaptive: true,
@@ -165,11 +168,20 @@ impl Stage {
             drain: proxys_drain,
             version: "1.2.3",
             started: Now { wall: start(), ..clock.now() },
+            listen: vec!["127.0.0.1:8080".to_owned()],
+            configuration: vec![ConfiguredValue {
+                name: "listen".to_owned(),
+                value: Some("127.0.0.1:8080".to_owned()),
+                source: "default".to_owned(),
+                meaning: "address",
+            }],
+            failures: failures.clone(),
+            pause: pause.clone(),
         };
         let admin = Admin::new(pages, guard);
         // The tasks come to their first requests.
         tokio::task::yield_now().await;
-        Self { admin, clock, profiles, tokens, drainer, _tasks: stage_tasks }
+        Self { admin, clock, profiles, tokens, drainer, failures, pause, _tasks: stage_tasks }
     }
 
     pub(super) async fn get(&self, target: &str) -> Seen {
@@ -179,6 +191,18 @@ impl Stage {
     pub(super) async fn ask(&self, method: &str, target: &str) -> Seen {
         let request = Request::builder().method(method).uri(target).header(HOST, "localhost");
         Seen::of(self.raw(request).await).await
+    }
+
+    /// Takes a sample for the history, as the running proxy does every second.
+    pub(super) fn sample(&self) {
+        self.admin.site.sample();
+    }
+
+    /// Asks over a connection to one of this machine's own addresses.
+    pub(super) async fn here(&self, request: axum::http::request::Builder) -> Seen {
+        let local = Some(IpAddr::from([127, 0, 0, 1]));
+        let response = self.admin.service(local).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        Seen::of(response).await
     }
 
     pub(super) async fn raw(&self, request: axum::http::request::Builder) -> Response {

@@ -1,0 +1,24 @@
+//! `/configuration`: every option with its value and where that was set; secrets are withheld.
+
+use serde::Serialize;
+
+/// One option. The value of a secret never comes here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConfiguredValue {
+    /// Its key in the file, or its variable where it has none.
+    pub name: String,
+    /// Its value; `None` where it is a secret, or where nobody set it and there is no default.
+    pub value: Option<String>,
+    /// Where it was set: a flag, a variable, a line of a file; `default` where nobody did.
+    pub source: String,
+    /// What it does, in Markdown.
+    pub meaning: &'static str,
+}
+
+/// The JSON text.
+pub(super) fn render(values: &[ConfiguredValue]) -> String {
+    // Serialising texts cannot fail.
+    let mut text = serde_json::to_string_pretty(values).unwrap_or_default();
+    text.push('\n');
+    text
+}
