@@ -4,7 +4,8 @@
 //! The first 429 switches it on. It starts slowly and doubles the rate until rejections come (four steps a
 //! second), then keeps close to what was accepted. A fraction of rejections that is small enough does not
 //! lower the rate: an upstream that rejects at random has no quota that pacing could meet. A `Retry-After`
-//! pauses everybody, so a rate that caused one is avoided for forty times as long as the pause took.
+//! pauses everybody, so the rate is then found by halving the distance between what is known to be too much and
+//! what was kept, and a rate that caused a pause is avoided for sixty times as long as the pause took.
 
 use std::time::Duration;
 
@@ -27,8 +28,10 @@ const PAUSE_COST: f64 = 4.0;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A rate that caused a pause is not tried again for this many times the pause, and not longer than that.
-const AVOIDED: u32 = 40;
-const LONGEST_AVOIDED: Duration = Duration::from_secs(30);
+const AVOIDED: u32 = 60;
+const LONGEST_AVOIDED: Duration = Duration::from_mins(1);
+/// Two rates that differ by less than this factor are not told apart: finding out costs more than it brings.
+const CLOSE: f64 = 1.04;
 /// How long a rate is tried before it is raised; the first while it is doubled.
 const QUICK_TRIAL: Duration = Duration::from_millis(250);
 const TRIAL: Duration = Duration::from_secs(1);
@@ -64,6 +67,9 @@ struct Learned {
     clean: u32,
     /// Rejections in a row with nothing accepted between.
     in_vain: u32,
+    /// When the last pause began, and what was accepted since.
+    cycle_began: Duration,
+    cycle_accepted: u32,
     accepted: Accepted,
     last_rejection: Duration,
     last_wait: Duration,
@@ -128,7 +134,9 @@ impl Controller {
             return pause;
         }
         let places = f64::from(u32::try_from(place).unwrap_or(u32::MAX));
-        pause.max(learned.next.saturating_sub(now)) + Duration::from_secs_f64(places / learned.rate)
+        // The rate may have fallen too low for a moment: what was served of late is more certain.
+        let rate = learned.rate.max(learned.accepted.rate(now, LOWEST));
+        pause.max(learned.next.saturating_sub(now)) + Duration::from_secs_f64(places / rate)
     }
 
     /// The upstream served a request that was sent at `sent`.
@@ -136,6 +144,7 @@ impl Controller {
         let Some(learned) = &mut self.0 else { return };
         learned.advance(now);
         learned.accepted.add(now);
+        learned.cycle_accepted += 1;
         if sent >= learned.changed {
             if learned.in_vain > 0 {
                 learned.in_vain = 0;
@@ -204,6 +213,8 @@ impl Learned {
             trial: Trial::new(paused_until),
             clean: 0,
             in_vain: 0,
+            cycle_began: now,
+            cycle_accepted: 0,
             accepted: Accepted::new(now),
             last_rejection: now,
             last_wait: now,
@@ -212,7 +223,12 @@ impl Learned {
 
     /// Ends a trial that has lasted long enough, and raises the rate where it was needed and kept.
     fn advance(&mut self, now: Duration) {
-        let length = if self.quick { QUICK_TRIAL } else { TRIAL };
+        let length = match self.quick {
+            true => QUICK_TRIAL,
+            // A whole window has to pass.
+            false if now < self.avoided_until => TRIAL * 2,
+            false => TRIAL,
+        };
         let length = length.max(Duration::from_secs_f64(1.0 / self.rate));
         if now < self.trial.began + length {
             return;
@@ -238,8 +254,13 @@ impl Learned {
             self.clean += 1;
             self.rate * (1.0 + growth)
         };
-        let most = if now < self.avoided_until { (self.ceiling * 0.98).max(self.rate) } else { HIGHEST };
-        self.change(raised.min(most), now);
+        if now < self.avoided_until {
+            if self.rate * CLOSE < self.ceiling {
+                self.change(f64::midpoint(self.rate, self.ceiling).min(self.rate * 2.0), now);
+            }
+            return;
+        }
+        self.change(raised, now);
     }
 
     /// Lowers the rate to what is accepted.
@@ -251,9 +272,12 @@ impl Learned {
         }
         let accepted = self.accepted.rate(now, self.rate);
         self.clean = 0;
-        if now < self.began + TRIAL {
-            // Nothing is known yet of what is accepted: the requests of the first burst say nothing of a rate.
-            self.pause(now);
+        if now < self.began + TRIAL || (self.quick && self.rate <= START) {
+            // Nothing is known yet of what is accepted: the requests of the first burst, and what is left of the
+            // window that they used up, say nothing of a rate.
+            if retry_after.is_none() {
+                self.pause(now);
+            }
             self.rate = START;
             self.restart(now);
             return;
@@ -261,14 +285,7 @@ impl Learned {
         let lower = if let Some(pause) = retry_after {
             self.ceiling = self.rate;
             self.avoided_until = now + (pause * AVOIDED).min(LONGEST_AVOIDED) + pause;
-            if self.good > 0.0 && self.good < self.rate * 0.999 {
-                // It was kept for one trial only, and every further rejection pauses everybody again.
-                self.good * 0.99
-            } else if self.good > 0.0 {
-                self.rate * 0.97
-            } else {
-                (self.accepted.rate(now, LOWEST) * 1.05).clamp(self.rate / 2.0, self.rate * 0.95)
-            }
+            self.between(now)
         } else if accepted <= 0.0 {
             // A window longer than a second is used up. The pauses decide how often it is asked; when it is open
             // again, the rate is found anew.
@@ -285,6 +302,20 @@ impl Learned {
         self.restart(now);
         self.change(lower, now);
         self.good = self.good.min(self.rate);
+    }
+
+    /// A rate below the one that caused a pause. What was accepted since the pause before, that pause included, is
+    /// less than the limit; so is a rate that was kept for a whole trial.
+    fn between(&mut self, now: Duration) -> f64 {
+        let elapsed = now.saturating_sub(self.cycle_began).max(TRIAL);
+        let served = f64::from(self.cycle_accepted) / elapsed.as_secs_f64();
+        (self.cycle_began, self.cycle_accepted) = (now, 0);
+        if self.good >= self.rate * 0.999 {
+            // It is rejected now, so it was not kept by right, or the limit was lowered.
+            self.good = 0.0;
+        }
+        let least = served.clamp(self.rate / 2.0, self.rate * 0.98).max(self.good);
+        if least * CLOSE < self.rate { f64::midpoint(least, self.rate) } else { least }
     }
 
     /// True where so few of many were rejected that chance can be the reason.
