@@ -19,7 +19,7 @@ use crate::{
     access::WebOrigin,
     header_case::HeaderCase,
     log,
-    proxy::{Via, retry},
+    proxy::{AccessLog, Via, Which, retry},
     server::{self, Listen},
     upstream::ForwardProxy,
 };
@@ -92,6 +92,7 @@ fn parts(
     let drain_timeout = validation.duration(&o::DRAIN_TIMEOUT);
     let threads = validation.optional_count(&o::THREADS);
     let log = log_settings(validation, no_color);
+    let access_log = access_log(validation);
     let (listen, admin) = listeners?;
     let (mut profiles, retry) = (profiles?, retry?);
     limited?;
@@ -115,6 +116,7 @@ fn parts(
         threads: threads?.and_then(NonZeroUsize::new),
         log: log?,
         values: configured::values(validation.layers, tables),
+        access_log: access_log?,
         forward_proxy,
     })
 }
@@ -158,6 +160,18 @@ fn limits(validation: &mut Validation<'_>, header_case: HeaderCase) -> Result<se
 
 fn whole(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn access_log(validation: &mut Validation<'_>) -> Result<AccessLog, Reported> {
+    let which = validation.value(&o::ACCESS_LOG, |text| {
+        if let Some(least) = text.strip_prefix("slow:") {
+            return values::positive_duration(least).map(Which::Slow);
+        }
+        values::one_of(text, &[("errors", Which::Errors), ("all", Which::All), ("off", Which::Off)])
+    });
+    let sample = validation.count(&o::ACCESS_SAMPLE);
+    let query = validation.value(&o::ACCESS_QUERY, |text| values::one_of(text, &values::SWITCH));
+    Ok(AccessLog::new(which?, sample?, query?))
 }
 
 fn log_settings(validation: &mut Validation<'_>, no_color: bool) -> Result<log::Settings, Reported> {

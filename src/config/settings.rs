@@ -8,7 +8,7 @@ use crate::{
     discovery,
     header_case::HeaderCase,
     log,
-    proxy::{Selector, Via, pace::PaceSettings, retry},
+    proxy::{AccessLog, Selector, Via, pace::PaceSettings, retry},
     server::{self, Listen},
     tokens,
     upstream::{BaseUrl, ForwardProxy, tls::Trust},
@@ -47,6 +47,8 @@ pub struct Config {
     pub log: log::Settings,
     /// Every option with its value and its source, for a person; secrets are withheld.
     pub values: Vec<ConfiguredValue>,
+    /// Which requests are logged.
+    pub access_log: AccessLog,
     /// The proxy between this machine and upstream and token endpoint.
     pub forward_proxy: ForwardProxy,
 }

@@ -95,7 +95,11 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
         if !self.ahead.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(self.next_ahead()))));
+            let next = self.next_ahead();
+            if let Some(in_flight) = &mut self.in_flight {
+                in_flight.passed_on(next.len());
+            }
+            return Poll::Ready(Some(Ok(Frame::data(next))));
         }
         let Some(upstream) = &mut self.upstream else {
             return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
@@ -107,14 +111,18 @@ impl http_body::Body for Body {
             }
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
-                if let Some(in_flight) = &self.in_flight {
+                if let Some(in_flight) = &mut self.in_flight {
                     in_flight.broke_off(&error);
                 }
                 self.upstream = None;
                 return Poll::Ready(Some(Err(error)));
             }
         };
-        if frame.is_data() {
+        if let Some(data) = frame.data_ref() {
+            let length = data.len();
+            if let Some(in_flight) = &mut self.in_flight {
+                in_flight.passed_on(length);
+            }
             return Poll::Ready(Some(Ok(frame)));
         }
         let Ok(mut trailers) = frame.into_trailers() else { return Poll::Ready(None) };

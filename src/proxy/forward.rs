@@ -14,44 +14,28 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Response, StatusCode};
-use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, sleep};
 
 use super::admit::Admission;
 use super::arrival::Arrival;
+use super::attempts::Attempts;
 use super::body::Body;
 use super::discard::discard;
 use super::in_flight::InFlight;
 use super::json_body;
-use super::pace::Place;
 use super::replay::{BoxError, ClientFailure, Replay};
 use super::request::{Additions, Template, asks_for_websocket};
 use super::response::{Sent, add_received_status};
-use super::retry::{self, AfterError, AfterResponse, Facts, Failed, Spent};
+use super::retry::{self, AfterError, AfterResponse, Failed, Spent};
 use super::route::Profile;
 use super::state::Shared;
 use super::via::via;
 use super::waits::waited_for_token;
 use super::{problems, server_timing, tunnel};
 use crate::access::{self, Problem, ProblemKind, cors};
-use crate::metrics::{RetryReason, WaitReason};
-use crate::tokens::{AccessToken, NoRenewal, RequestKey};
+use crate::metrics::RetryReason;
+use crate::tokens::{AccessToken, NoRenewal};
 use crate::upstream::{ResponseBody, Reuse, SendError, SendOptions};
-
-/// A request on its way, and what was done for it so far.
-struct Attempts {
-    template: Template,
-    replay: Replay,
-    token: Arc<AccessToken>,
-    spent: Spent,
-    how: SendOptions,
-    /// Which limit it belongs to.
-    place: Place,
-    /// What all attempts together took of the upstream's time.
-    upstream: Duration,
-    /// The client's side of a tunnel, where it asks for one.
-    client_upgrade: Option<OnUpgrade>,
-}
 
 impl Shared {
     /// Responds to one request: with the upstream's response, or with a problem.
@@ -68,7 +52,7 @@ impl Shared {
             return self.problem(problem, &method, None);
         };
         let origin = self.allowed_origin(&head);
-        let mut in_flight = InFlight::begin(first, &method, self.clock.now());
+        let mut in_flight = InFlight::begin(first, &head, self.clock.now(), &self.access_log);
         let response = self.forward(arrival, &mut head, body, &mut in_flight).await;
         let response = response.unwrap_or_else(|problem| {
             if !in_flight.has_client_left() {
@@ -76,6 +60,7 @@ impl Shared {
                 let request = (method.as_str(), path.as_ref().map_or("/", PathAndQuery::path));
                 let now = self.clock.now().wall;
                 self.settings.failures.problem(in_flight.profile(), Some(request), &problem, now);
+                in_flight.refused(problem.kind());
             }
             self.problem(problem, &method, origin.as_ref())
         });
@@ -120,13 +105,13 @@ impl Shared {
         let profile = self.profile(route.profile)?;
         in_flight.belongs_to(profile);
         self.make_room(in_flight.total())?;
-        let mut spent = Spent::default();
-        let (mut token, base, upstream) = self.destination(profile, in_flight.began(), &mut spent).await?;
+        let now = in_flight.began();
+        let (mut token, base, upstream) = self.destination(profile, now, &mut in_flight.spent).await?;
         let place = profile.pace.place(&head.method, route.path());
         if !profile.pace.is_idle() {
-            Box::pin(self.queue(profile, place, &mut spent, in_flight)).await?;
+            Box::pin(self.queue(profile, place, in_flight)).await?;
             // The wait may have outlived the token.
-            token = self.token(profile, &mut spent).await?;
+            token = self.token(profile, &mut in_flight.spent).await?;
         }
         let path = route.join(base.prefix())?;
         let websocket = asks_for_websocket(head);
@@ -137,7 +122,6 @@ impl Shared {
             template: Template::new(head, path, &additions),
             replay: Replay::new(body, self.settings.replay_buffer, &self.settings.replay_memory),
             token,
-            spent,
             how: SendOptions { reuse: Reuse::Allowed, websocket },
             place,
             upstream: Duration::ZERO,
@@ -146,6 +130,7 @@ impl Shared {
         let went = Sent { shared: self, profile: route.profile, base: &base, client: &route.client };
         loop {
             let began = Instant::now();
+            in_flight.attempts(attempts.token.generation());
             let attempt = attempts.template.attempt(head, &attempts.token, attempts.replay.reader());
             match upstream.send(attempt, attempts.how).await {
                 Ok(response) => {
@@ -174,7 +159,7 @@ impl Shared {
                 Err(error) => {
                     attempts.upstream += began.elapsed();
                     self.after_error(&went, &mut attempts, &error, began, in_flight)?;
-                    Box::pin(self.queue_again(profile, place, &mut attempts.spent, in_flight)).await?;
+                    Box::pin(self.queue_again(profile, place, in_flight)).await?;
                 }
             }
         }
@@ -194,7 +179,7 @@ impl Shared {
         if status == StatusCode::TOO_MANY_REQUESTS || wait.is_some() {
             profile.metrics.rate_limited();
         }
-        attempts.note(profile, &response, sent);
+        attempts.note(profile, &response, &in_flight.spent, sent);
         match self.decide(profile, attempts, status, wait, sent, in_flight) {
             AfterResponse::Relay => {}
             AfterResponse::Unreplayable(reason) => {
@@ -206,12 +191,12 @@ impl Shared {
                 add_received_status(response.headers_mut(), status, "request body too large to replay");
                 return Ok(Some(response));
             }
-            AfterResponse::Renew => match self.renew(profile, attempts).await {
+            AfterResponse::Renew => match self.renew(profile, attempts, &mut in_flight.spent).await {
                 Ok(newer) => {
                     discard(response);
                     attempts.token = newer;
-                    attempts.count(profile, RetryReason::Unauthorized, Duration::ZERO);
-                    self.queue_again(profile, attempts.place, &mut attempts.spent, in_flight).await?;
+                    in_flight.count(RetryReason::Unauthorized, Duration::ZERO);
+                    self.queue_again(profile, attempts.place, in_flight).await?;
                     return Ok(None);
                 }
                 Err(NoRenewal::Unavailable(unavailable)) => {
@@ -226,18 +211,17 @@ impl Shared {
                 discard(response);
                 in_flight.release();
                 sleep(wait).await;
-                attempts.count(profile, RetryReason::RateLimited, wait);
-                self.queue_again(profile, attempts.place, &mut attempts.spent, in_flight).await?;
+                in_flight.count(RetryReason::RateLimited, wait);
+                self.queue_again(profile, attempts.place, in_flight).await?;
                 // The wait may have outlived the token.
-                attempts.token = self.token(profile, &mut attempts.spent).await?;
+                attempts.token = self.token(profile, &mut in_flight.spent).await?;
                 return Ok(None);
             }
             AfterResponse::Queue(backoff) => {
                 discard(response);
-                let waited =
-                    self.queue_after(backoff, profile, attempts.place, &attempts.spent, in_flight).await?;
-                attempts.count(profile, RetryReason::RateLimited, waited);
-                attempts.token = self.token(profile, &mut attempts.spent).await?;
+                let waited = self.queue_after(backoff, profile, attempts.place, in_flight).await?;
+                in_flight.count(RetryReason::RateLimited, waited);
+                attempts.token = self.token(profile, &mut in_flight.spent).await?;
                 return Ok(None);
             }
         }
@@ -254,7 +238,7 @@ impl Shared {
         began: Instant,
         in_flight: &InFlight,
     ) -> AfterResponse {
-        let (spent, facts, limits) = (attempts.spent, attempts.facts(), self.settings.limits);
+        let (spent, facts, limits) = (in_flight.spent, attempts.facts(), self.settings.limits);
         let roll = fastrand::f64();
         if status == StatusCode::TOO_MANY_REQUESTS && profile.pace.is_adaptive() {
             profile.pace.rejected(attempts.place, began, retry_after);
@@ -281,10 +265,10 @@ impl Shared {
         }
         let profile = self.profile(sent.profile)?;
         let failed = Failed { delivered: error.delivered, connection_died: error.is_of_dead_connection() };
-        match retry::after_error(failed, attempts.spent, attempts.facts()) {
+        match retry::after_error(failed, in_flight.spent, attempts.facts()) {
             AfterError::Again => {
                 attempts.how.reuse = Reuse::Forbidden;
-                attempts.count(profile, RetryReason::Connection, Duration::ZERO);
+                in_flight.count(RetryReason::Connection, Duration::ZERO);
                 Ok(())
             }
             AfterError::Fail => {
@@ -306,9 +290,10 @@ impl Shared {
         in_flight: &mut InFlight,
     ) -> Result<Response<Body>, Problem> {
         let profile = self.profile(sent.profile)?;
+        in_flight.received(&attempts.replay);
         if self.settings.server_timing {
             let elapsed = in_flight.began().steady.elapsed();
-            server_timing::add(response.headers_mut(), &attempts.spent, elapsed);
+            server_timing::add(response.headers_mut(), &in_flight.spent, elapsed);
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let Some(client_upgrade) = attempts.client_upgrade.clone() else {
@@ -331,68 +316,16 @@ impl Shared {
     }
 
     /// A token newer than the one that was refused, within what is left of `max_wait`.
-    async fn renew(&self, profile: &Profile, attempts: &mut Attempts) -> Result<Arc<AccessToken>, NoRenewal> {
+    async fn renew(
+        &self,
+        profile: &Profile,
+        attempts: &Attempts,
+        spent: &mut Spent,
+    ) -> Result<Arc<AccessToken>, NoRenewal> {
         let began = Instant::now();
-        let deadline = began + self.wait_left(&attempts.spent);
+        let deadline = began + self.wait_left(spent);
         let renewed = profile.tokens.renew(attempts.token.generation(), attempts.key(), deadline).await;
-        waited_for_token(profile, &mut attempts.spent, began);
+        waited_for_token(profile, spent, began);
         renewed
-    }
-}
-
-impl Attempts {
-    /// What a response that is not a success says about the token.
-    fn note(&self, profile: &Profile, response: &Response<ResponseBody>, sent: Instant) {
-        let generation = self.token.generation();
-        match response.status() {
-            StatusCode::UNAUTHORIZED if self.spent.unauthorized > 0 => {
-                profile.tokens.rejected_again(generation, self.key());
-            }
-            StatusCode::UNAUTHORIZED => {}
-            status => {
-                profile.tokens.accepted(generation, self.key());
-                // An error of the server's own says nothing about a limit.
-                if !status.is_server_error()
-                    && status != StatusCode::TOO_MANY_REQUESTS
-                    && !profile.pace.is_idle()
-                {
-                    profile.pace.accepted(self.place, sent);
-                }
-                if status.is_client_error() || status.is_server_error() {
-                    profile.health.not_a_success(&profile.name, &profile.api(), || {
-                        format!("{} {}: {}", self.template.method(), self.template.path(), status.as_u16())
-                    });
-                }
-                if status == StatusCode::FORBIDDEN {
-                    problems::explain_forbidden(response.headers(), profile, &self.token, &self.template);
-                }
-            }
-        }
-    }
-
-    fn key(&self) -> RequestKey<'_> {
-        RequestKey { method: self.template.method(), path: self.template.path() }
-    }
-
-    fn facts(&self) -> Facts {
-        Facts {
-            replayable: self.replay.is_replayable(),
-            idempotent: retry::is_idempotent(self.template.method()),
-            unsent: self.replay.is_unsent(),
-        }
-    }
-
-    /// Counts what the proxy has added to the time of the request until `now`.
-    fn count_added(&self, profile: &Profile, in_flight: &InFlight, now: Instant) {
-        let elapsed = now.saturating_duration_since(in_flight.began().steady);
-        profile.metrics.added(elapsed.saturating_sub(self.upstream));
-    }
-
-    fn count(&mut self, profile: &Profile, reason: RetryReason, waited: Duration) {
-        self.spent.count(reason, waited);
-        profile.metrics.retry(reason);
-        if !waited.is_zero() {
-            profile.metrics.wait(WaitReason::RateLimited, waited);
-        }
     }
 }

@@ -1,12 +1,20 @@
-//! One request's stay in the proxy, for the metrics: from its head to the end of its response.
+//! One request's stay in the proxy, for the metrics and the log: from its head to the end of its response.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
 use http::{Method, StatusCode};
 
+use super::access_log::{AccessLog, Ended, Record};
 use super::pace::Permit;
+use super::replay::Replay;
+use super::retry::Spent;
 use super::route::Profile;
+use crate::access::ProblemKind;
 use crate::clock::Now;
 use crate::log;
-use crate::metrics::{self, ProfileMetrics};
+use crate::metrics::{self, ProfileMetrics, RetryReason, WaitReason};
 use crate::upstream::SendError;
 
 /// A request that is in flight until this is dropped.
@@ -21,22 +29,30 @@ pub(super) struct InFlight {
     left: bool,
     /// What it holds of limits on requests at once; none of them for most requests.
     permits: Vec<Permit>,
+    /// What was done for it so far.
+    pub(super) spent: Spent,
+    log: Arc<AccessLog>,
+    record: Record,
 }
 
 impl InFlight {
     /// Counted by `profile`, until it is known which one is selected. `began` is when the request's
     /// head was there.
-    pub(super) fn begin(profile: &Profile, method: &Method, began: Now) -> Self {
+    pub(super) fn begin(profile: &Profile, head: &Parts, began: Now, log: &Arc<AccessLog>) -> Self {
         let metrics = profile.metrics.clone();
         let counted = metrics.enter();
+        let (method, record) = (head.method.clone(), log.record(head));
         Self {
             began,
-            method: method.clone(),
+            method,
             metrics,
             counted,
             responded: false,
             left: false,
             permits: Vec::new(),
+            spent: Spent::default(),
+            log: Arc::clone(log),
+            record,
         }
     }
 
@@ -83,7 +99,41 @@ impl InFlight {
         if !self.left {
             self.responded = true;
             self.metrics.response(&self.method, status);
+            self.record.status = Some(status);
+            if self.log.wants_times(&self.record) {
+                self.record.responded = self.began.steady.elapsed();
+            }
         }
+    }
+
+    /// One more attempt is sent, with a token of this generation.
+    pub(super) fn attempts(&mut self, generation: u64) {
+        self.record.attempts += 1;
+        self.record.generation = generation;
+    }
+
+    /// Counts one retry, and the wait before it.
+    pub(super) fn count(&mut self, reason: RetryReason, waited: Duration) {
+        self.spent.count(reason, waited);
+        self.metrics.retry(reason);
+        if !waited.is_zero() {
+            self.metrics.wait(WaitReason::RateLimited, waited);
+        }
+    }
+
+    /// The proxy itself responds, with a problem of this kind.
+    pub(super) fn refused(&mut self, kind: ProblemKind) {
+        self.record.error = Some(kind.slug());
+    }
+
+    /// So much of the request's body has come when its response begins.
+    pub(super) fn received(&mut self, body: &Replay) {
+        self.record.bytes_in = body.taken();
+    }
+
+    /// So many bytes of the response's body go to the client.
+    pub(super) fn passed_on(&mut self, bytes: usize) {
+        self.record.bytes_out += bytes as u64;
     }
 
     /// The client has left in the middle of its request: whatever the response is, the request was abandoned.
@@ -96,7 +146,8 @@ impl InFlight {
     }
 
     /// Says that the upstream ended its response in the middle.
-    pub(super) fn broke_off(&self, error: &SendError) {
+    pub(super) fn broke_off(&mut self, error: &SendError) {
+        self.record.error = Some("response-broke-off");
         tracing::warn!(
             profile = self.metrics.name(),
             method = %self.method,
@@ -111,7 +162,11 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         if !self.responded {
             self.metrics.abandoned();
+            self.record.error = Some("client-left");
         }
-        self.metrics.request_finished(self.began.steady.elapsed());
+        let took = self.began.steady.elapsed();
+        self.metrics.request_finished(took);
+        let (method, spent, record) = (&self.method, &self.spent, &self.record);
+        self.log.ended(&Ended { profile: self.metrics.name(), method, spent, record, took });
     }
 }

@@ -5,8 +5,10 @@
 //! beside it: `request` and `response` (which fields pass), [`retry`] (is it sent again?), [`rewrite`]
 //! (addresses of the upstream become addresses of this proxy). `replay` remembers what was sent.
 
+mod access_log;
 mod admit;
 mod arrival;
+mod attempts;
 mod body;
 mod budget;
 mod discard;
@@ -31,6 +33,7 @@ mod tunnel;
 mod via;
 mod waits;
 
+pub use access_log::{AccessLog, Which};
 pub use arrival::Arrival;
 pub use body::Body;
 pub use budget::Budget;

@@ -8,7 +8,6 @@ use tokio::time::{Instant, sleep};
 
 use super::in_flight::InFlight;
 use super::pace::{Place, Refused};
-use super::retry::Spent;
 use super::route::Profile;
 use super::state::Shared;
 use crate::access::{Problem, ProblemKind};
@@ -26,13 +25,12 @@ impl Shared {
         &self,
         profile: &Profile,
         place: Place,
-        spent: &mut Spent,
         in_flight: &mut InFlight,
     ) -> Result<(), Problem> {
-        let waited = self.turn(profile, place, spent, in_flight).await?;
+        let waited = self.turn(profile, place, in_flight.spent.waited, in_flight).await?;
         if waited >= NO_WAIT {
-            spent.waited += waited;
-            spent.in_queue += waited;
+            in_flight.spent.waited += waited;
+            in_flight.spent.in_queue += waited;
             profile.metrics.wait(WaitReason::Queue, waited);
         }
         Ok(())
@@ -43,14 +41,13 @@ impl Shared {
         &self,
         profile: &Profile,
         place: Place,
-        spent: &mut Spent,
         in_flight: &mut InFlight,
     ) -> Result<(), Problem> {
         in_flight.release();
         if profile.pace.is_idle() {
             return Ok(());
         }
-        self.queue(profile, place, spent, in_flight).await
+        self.queue(profile, place, in_flight).await
     }
 
     /// Waits for the turn of another attempt after a 429, and `backoff` at least. Says how long that took. Cancel
@@ -60,26 +57,26 @@ impl Shared {
         backoff: Duration,
         profile: &Profile,
         place: Place,
-        spent: &Spent,
         in_flight: &mut InFlight,
     ) -> Result<Duration, Problem> {
         in_flight.release();
         if !backoff.is_zero() {
             sleep(backoff).await;
         }
-        let spent = Spent { waited: spent.waited + backoff, ..*spent };
-        Ok(backoff + self.turn(profile, place, &spent, in_flight).await?)
+        let waited = in_flight.spent.waited + backoff;
+        Ok(backoff + self.turn(profile, place, waited, in_flight).await?)
     }
 
+    /// `waited` is what the request has waited before.
     async fn turn(
         &self,
         profile: &Profile,
         place: Place,
-        spent: &Spent,
+        waited: Duration,
         in_flight: &mut InFlight,
     ) -> Result<Duration, Problem> {
         let began = Instant::now();
-        let deadline = began + self.wait_left(spent);
+        let deadline = began + self.settings.limits.max_wait.saturating_sub(waited);
         let permits = profile.pace.admit(place, None, in_flight.began().steady, deadline).await;
         in_flight.hold(permits.map_err(|refused| self.refused(refused))?);
         Ok(began.elapsed())

@@ -81,6 +81,8 @@ pub(super) struct Tape<S: ?Sized = dyn Body<Data = Bytes, Error = BoxError> + Se
     limit: usize,
     /// Something was taken from the client.
     begun: bool,
+    /// How many bytes.
+    taken: u64,
     ended: bool,
     trailers: Option<HeaderMap>,
     /// A body that has failed once stays failed: hyper's own reads as cleanly ended afterwards.
@@ -109,6 +111,7 @@ impl Replay {
             kept: Some(Kept { first: Vec::new(), more: Vec::new(), length: 0, room: budget.reserved() }),
             limit,
             begun: false,
+            taken: 0,
             ended: false,
             trailers: None,
             failure: None,
@@ -138,6 +141,11 @@ impl Replay {
     /// whose body is still to come.
     pub(super) fn is_unsent(&self) -> bool {
         self.tape().is_some_and(|tape| !tape.begun && !tape.ended)
+    }
+
+    /// How many bytes of it have come from the client.
+    pub(super) fn taken(&self) -> u64 {
+        self.tape().map_or(0, |tape| tape.taken)
     }
 
     /// How the client failed, where it did.
@@ -176,6 +184,7 @@ impl Tape {
         self.begun = true;
         match frame.into_data() {
             Ok(data) => {
+                self.taken += data.len() as u64;
                 self.keep(&data);
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }

@@ -39,7 +39,8 @@ impl Proxy {
         drain: Drain,
     ) -> Self {
         let problems = problem_counters(metrics);
-        let shared = Arc::new(Shared { settings, guard, profiles, clock, problems, drain });
+        let access_log = Arc::new(settings.access_log.clone());
+        let shared = Arc::new(Shared { settings, access_log, guard, profiles, clock, problems, drain });
         Self { shared, arrival: Arrival::default(), owned: None }
     }
 

@@ -1,10 +1,12 @@
 //! What every request of one core works with.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::access_log::AccessLog;
 use super::budget::Budget;
 use super::problems;
 use super::retry::Limits;
@@ -36,6 +38,8 @@ pub struct Settings {
     pub replay_memory: Budget,
     /// The most requests at once, on all cores.
     pub in_flight: usize,
+    /// Which requests are logged.
+    pub access_log: AccessLog,
     /// How long a tunnel's client may leave bytes that wait for it.
     pub stall_timeout: Option<Duration>,
     /// This process's member of `CDN-Loop` (RFC 8586).
@@ -58,6 +62,8 @@ impl Settings {
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
+    /// That of the settings, by a pointer of this core's own: each request clones it.
+    pub(super) access_log: Arc<AccessLog>,
     pub(super) guard: Guard,
     pub(super) profiles: Vec<Profile>,
     pub(super) clock: Clock,

@@ -207,6 +207,7 @@ pub(super) fn proxy_settings(config: &Config, listeners: &Listeners) -> proxy::S
         replay_buffer: config.retry.replay_buffer,
         replay_memory: Budget::new(config.retry.replay_memory),
         in_flight: config.in_flight,
+        access_log: config.access_log.clone(),
         stall_timeout: config.limits.stall_timeout,
         loop_member: proxy::Settings::loop_member(fastrand::u64(..)),
         listeners: listeners.bound.iter().map(|bound| Bound::addresses(bound).first().copied()).collect(),

@@ -230,4 +230,34 @@ options! {
         accepts: "`text` or `json`",
         meaning: "`text` or `json`",
     };
+    /// Which requests are logged.
+    ACCESS_LOG = Entry {
+        variable: "CXONE_PROXY_ACCESS_LOG",
+        file_key: Some("log.access"),
+        flag: Some("access-log"),
+        default: Fallback::Value("errors"),
+        form: Form::Text,
+        accepts: "`errors`, `all`, `slow:` and a duration such as `slow:1s`, or `off`",
+        meaning: "which requests have a line in the log: `errors` (5xx and the proxy's own refusals, equal ones counted instead of repeated), `all`, `slow:1s` (those that took so long), or `off`",
+    };
+    /// How many of them.
+    ACCESS_SAMPLE = Entry {
+        variable: "CXONE_PROXY_ACCESS_SAMPLE",
+        file_key: Some("log.access_sample"),
+        flag: Some("access-sample"),
+        default: Fallback::Value("1"),
+        form: Form::Count { least: 1, most: 1_000_000 },
+        accepts: "an integer from 1 to 1000000",
+        meaning: "one in so many of these lines is written, chosen at random; `1` writes all. Errors are counted and never sampled",
+    };
+    /// Whether lines have the query.
+    ACCESS_QUERY = Entry {
+        variable: "CXONE_PROXY_ACCESS_QUERY",
+        file_key: Some("log.access_query"),
+        flag: Some("access-query"),
+        default: Fallback::Value("false"),
+        form: Form::Switch,
+        accepts: "`true` or `false`",
+        meaning: "`true` adds the query to the path in these lines; it may hold personal data",
+    };
 }
