@@ -74,7 +74,8 @@
 //!
 //! Pure files take values and return values: no async, no runtime, no log, no clock and no chance. Each says
 //! so in its first lines. They are `access/cors.rs`, `access/guard.rs`, `access/max_forwards.rs`,
-//! `access/names.rs`, `access/problem.rs`, `access/target.rs`, `admin/history.rs`, `admin/page.rs`,
+//! `access/names.rs`, `access/problem.rs`, `access/rules.rs`, `access/rules/fields.rs`, `access/rules/path.rs`,
+//! `access/target.rs`, `admin/history.rs`, `admin/page.rs`,
 //! `admin/rfc3339.rs`, `cause.rs`, `cause/hint.rs`, `cause/io_cause.rs`, `cause/origins.rs`, `cause/peer.rs`, `cause/tls_cause.rs`,
 //! `commands/check/suspicions.rs`, `config/file.rs`, `config/rate.rs`, `config/spelling.rs`, `config/urls.rs`,
 //! `log/repeats.rs`, `proxy/hop_by_hop.rs`, `proxy/pace/accepted.rs`, `proxy/pace/controller.rs`,

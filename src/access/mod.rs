@@ -2,7 +2,8 @@
 //!
 //! The same rules stand before the proxy and before the admin pages, so they know neither. [`guard`]
 //! decides about one request and [`Guard`] acts on it; a [`Problem`] is the response to a request that is
-//! not served; [`cors`] lets the pages of allowed web origins read a response. [`GuardLayer`] puts all of
+//! not served; [`cors`] lets the pages of allowed web origins read a response. [`Rules`] say which methods and paths may be used;
+//! they are the API's, so they stand before the proxy alone. [`GuardLayer`] puts all of
 //! it before a tower service.
 
 pub mod cors;
@@ -14,6 +15,7 @@ mod layer;
 mod max_forwards;
 mod names;
 mod problem;
+mod rules;
 pub mod target;
 
 pub use counting::problem_counters;
@@ -24,3 +26,4 @@ pub use layer::{GuardLayer, Guarded};
 pub use max_forwards::{Hops, options_response, take_hop};
 pub use names::{AllowedHosts, HostName, WebOrigin};
 pub use problem::{API_METHODS, MEDIA_TYPE, PSEUDONYM, Problem, ProblemKind};
+pub use rules::{Ambiguity, Denial, Rule, Rules};

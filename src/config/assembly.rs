@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     access,
-    access::WebOrigin,
+    access::{Rule, WebOrigin},
     header_case::HeaderCase,
     log,
     proxy::{AccessLog, Via, Which, retry},
@@ -71,6 +71,7 @@ fn parts(
 ) -> Result<Config, Reported> {
     let mut profiles = profiles::profiles(validation, tables);
     let guard = guard(validation);
+    let rules = rules(validation);
     let listeners = listeners::shared(validation, guard.as_ref().ok());
     if let Ok(profiles) = &profiles {
         profiles::selectors(validation, tables, profiles);
@@ -105,6 +106,7 @@ fn parts(
         admin,
         profiles,
         guard: guard?,
+        rules: rules?,
         via: via?,
         server_timing: server_timing?,
         header_case,
@@ -127,6 +129,18 @@ fn guard(validation: &mut Validation<'_>) -> Result<access::Settings, Reported> 
         values::list(text).map(str::parse::<WebOrigin>).collect::<Result<Vec<_>, _>>()
     });
     Ok(access::Settings { hosts: hosts?.unwrap_or_default(), origins: origins?.unwrap_or_default() })
+}
+
+fn rules(validation: &mut Validation<'_>) -> Result<access::Rules, Reported> {
+    let read = |text: &str| values::list(text).map(str::parse::<Rule>).collect::<Result<Vec<_>, _>>();
+    let allow = validation.optional(&o::ALLOW, read);
+    let deny = validation.optional(&o::DENY, read);
+    let read_only = validation.value(&o::READ_ONLY, |text| values::one_of(text, &values::SWITCH));
+    Ok(access::Rules {
+        allow: allow?.unwrap_or_default(),
+        deny: deny?.unwrap_or_default(),
+        read_only: read_only?,
+    })
 }
 
 fn retry(validation: &mut Validation<'_>) -> Result<Retry, Reported> {

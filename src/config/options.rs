@@ -4,6 +4,7 @@
 //! cannot disagree. What a value means is decided elsewhere; this module says which options exist, what
 //! they are called, and what holds when nobody sets them.
 
+mod access;
 mod cxone;
 mod entry;
 mod pace;
@@ -11,6 +12,7 @@ mod serving;
 mod table;
 
 pub use self::{
+    access::*,
     cxone::*,
     entry::{CONFIG_VARIABLE, Entry, Fallback, Form},
     pace::*,

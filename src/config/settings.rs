@@ -25,6 +25,8 @@ pub struct Config {
     pub profiles: Vec<Profile>,
     /// Who may send them.
     pub guard: access::Settings,
+    /// Which of them may be sent.
+    pub rules: access::Rules,
     /// Which messages get a `Via` field (RFC 9110 section 7.6.3).
     pub via: Via,
     /// Responses say in `Server-Timing` where the time went.

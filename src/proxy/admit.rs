@@ -68,6 +68,21 @@ impl Shared {
             .ok_or_else(|| problems::no_profile(&self.profiles))?;
         let Admitted { path, host, upstream, origin, .. } = admitted;
         let client = ClientSide { arrival, host, names_upstream: upstream.is_some(), origin };
-        Ok(Admission::Forward(Route { profile: index, client, path, stripped }))
+        let route = Route { profile: index, client, path, stripped };
+        self.check_rules(parts, &route)?;
+        Ok(Admission::Forward(route))
+    }
+
+    /// Refuses what the rules do not allow. They are for the path that the API gets behind its base URL.
+    fn check_rules(&self, head: &request::Parts, route: &Route) -> Result<(), Problem> {
+        let rules = &self.settings.rules;
+        if rules.allow_everything() {
+            return Ok(());
+        }
+        rules.check(head, route.path()).map_err(|denial| {
+            let problem = denial.problem(&head.method);
+            self.settings.refusals.note(&problem, &head.method, route.path(), self.clock.now().steady);
+            problem
+        })
     }
 }

@@ -9,10 +9,11 @@ use http::HeaderValue;
 use super::access_log::AccessLog;
 use super::budget::Budget;
 use super::problems;
+use super::refusals::Refusals;
 use super::retry::Limits;
 use super::route::Profile;
 use super::via::Via;
-use crate::access::{Failures, Guard, PSEUDONYM, Problem, ProblemKind};
+use crate::access::{Failures, Guard, PSEUDONYM, Problem, ProblemKind, Rules};
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::metrics::Counters;
@@ -30,6 +31,10 @@ pub struct Settings {
     pub via: Via,
     /// Responses say in `Server-Timing` where the time went.
     pub server_timing: bool,
+    /// Which requests may be sent.
+    pub rules: Rules,
+    /// What the log has said of those that may not.
+    pub refusals: Refusals,
     /// When a request is sent again.
     pub limits: Limits,
     /// The most bytes of one request's body that are kept for that.

@@ -19,7 +19,7 @@ use crate::drain::{Drain, Phase};
 use crate::metrics::{LimitReading, Metrics, ProfileMetrics};
 use crate::pause::Pause;
 use crate::proxy::pace::{LimitState, Pace, PaceState};
-use crate::proxy::{self, ApiUpstream, Budget, Connect, Destination, Health, Profile, Selector};
+use crate::proxy::{self, ApiUpstream, Budget, Connect, Destination, Health, Profile, Refusals, Selector};
 use crate::server::Bound;
 use crate::tokens::{self, Network, TokenSource};
 use crate::upstream::{self, BaseUrl};
@@ -202,6 +202,8 @@ fn readings(profile: &str, state: &PaceState) -> Vec<LimitReading> {
 pub(super) fn proxy_settings(config: &Config, listeners: &Listeners) -> proxy::Settings {
     proxy::Settings {
         via: config.via,
+        rules: config.rules.clone(),
+        refusals: Refusals::default(),
         server_timing: config.server_timing,
         limits: config.retry.limits,
         replay_buffer: config.retry.replay_buffer,

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "real time, and tasks that end with their test's runtime")]
 #![expect(clippy::print_stderr, reason = "a failed test shows the program's log")]
 
+mod access;
 mod access_log;
 mod admin;
 mod commands;

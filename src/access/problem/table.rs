@@ -64,6 +64,26 @@ table! {
     ActionDenied: FORBIDDEN, "action-not-allowed", "http_request_denied",
         "Actions are for this machine and for the admin page itself",
         "Use the admin page, or curl, on the machine where the proxy runs. Where admin.listen (CXONE_PROXY_ADMIN_LISTEN) is not a loopback address or a Unix socket, there are no actions.";
+    /// Only reading is allowed.
+    AccessReadOnly: FORBIDDEN, "access-read-only", "http_request_denied",
+        "Only reading is allowed",
+        "Use GET, HEAD or OPTIONS, or ask the proxy's operator to set access.read_only (CXONE_PROXY_READ_ONLY) to false.";
+    /// A rule denies the method and path.
+    AccessDenied: FORBIDDEN, "access-denied", "http_request_denied",
+        "This method and path are denied",
+        "Use another request, or ask the proxy's operator to change access.deny (CXONE_PROXY_DENY).";
+    /// No rule allows the method and path.
+    AccessNotAllowed: FORBIDDEN, "access-not-allowed", "http_request_denied",
+        "This method and path are not allowed",
+        "Use another request, or ask the proxy's operator to add it to access.allow (CXONE_PROXY_ALLOW).";
+    /// A path that two servers could read differently, where rules decide by the path.
+    AmbiguousPath: FORBIDDEN, "ambiguous-path", "http_request_denied",
+        "The path can be read in more than one way",
+        "Write the path plainly. The proxy has rules for paths (access.allow, access.deny), and cannot say which of them this one falls under.";
+    /// A field that replaces the method or the path, where there are rules for them.
+    MethodOverride: FORBIDDEN, "method-override", "http_request_denied",
+        "The request asks for another method or path than its first line has",
+        "Send the method and the path in the request line. The proxy has rules for them (access.allow, access.deny, access.read_only).";
     /// No such admin page.
     UnknownPage: NOT_FOUND, "unknown-page", "http_request_error",
         "There is no such page",

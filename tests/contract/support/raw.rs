@@ -217,6 +217,12 @@ impl RawConnection {
         if self.was_reset { Err(Incomplete::Midway(message)) } else { Ok(message) }
     }
 
+    /// Sends a request without a body and reads the status of the response.
+    pub(crate) async fn head_of(&mut self, method: &str, target: &str) -> u16 {
+        self.send(super::request(method, target, "", "")).await;
+        self.head().await.unwrap().status()
+    }
+
     /// Sends a request and reads the whole response to it.
     pub(crate) async fn fetch(&mut self, request: impl AsRef<[u8]>) -> Message {
         self.send(request).await;

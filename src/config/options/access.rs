@@ -1,0 +1,40 @@
+//! The options that say what may be sent to the API, in the order in which people read about them.
+
+use super::entry::{Entry, Fallback, Form, options};
+
+/// Accepted for rules.
+pub(in crate::config) const RULES: &str = "rules such as `GET /api/v2/users*`, `POST /api/v2/contacts` or `* /authentication/*`: a method or `*`, a space, \
+     and a path, with one star at its end where it is the beginning of a path";
+
+options! {
+    /// What may be sent.
+    ALLOW = Entry {
+        variable: "CXONE_PROXY_ALLOW",
+        file_key: Some("access.allow"),
+        flag: Some("allow"),
+        default: Fallback::Described("everything"),
+        form: Form::List,
+        accepts: RULES,
+        meaning: "the only requests that are forwarded: a list of `METHOD /path/prefix*`, `*` for any method; others are answered 403",
+    };
+    /// What may not be sent.
+    DENY = Entry {
+        variable: "CXONE_PROXY_DENY",
+        file_key: Some("access.deny"),
+        flag: Some("deny"),
+        default: Fallback::Described("nothing"),
+        form: Form::List,
+        accepts: RULES,
+        meaning: "requests that are answered 403, in the same form; wins over `allow`",
+    };
+    /// Only reading.
+    READ_ONLY = Entry {
+        variable: "CXONE_PROXY_READ_ONLY",
+        file_key: Some("access.read_only"),
+        flag: Some("read-only"),
+        default: Fallback::Value("false"),
+        form: Form::Switch,
+        accepts: "`true` or `false`",
+        meaning: "`true` forwards GET, HEAD and OPTIONS only; others are answered 403",
+    };
+}
