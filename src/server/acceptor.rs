@@ -89,6 +89,27 @@ impl Acceptor {
         }
     }
 
+    /// Closes the listeners. Returns the connections that the kernel has completed and nobody has accepted yet. The
+    /// kernel itself is asked: the runtime may not have heard of them.
+    pub(super) fn close(self) -> Vec<Incoming> {
+        let mut found = Vec::new();
+        for Socket { kind, listener } in self.sockets {
+            let outcome = match kind {
+                Kind::Tcp { socket, local } => take_tcp(socket, local, listener, &mut found),
+                Kind::Unix(socket) => take_unix(socket, listener, &mut found),
+            };
+            if let Err(error) = outcome
+                && error.kind() != io::ErrorKind::WouldBlock
+            {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "a listener is closed with an error"
+                );
+            }
+        }
+        found
+    }
+
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
         let count = self.sockets.len();
         for step in 0..count {
@@ -122,6 +143,44 @@ impl Socket {
     }
 }
 
+/// Accepts until there is no connection left: the error says so.
+fn take_tcp(
+    socket: TcpListener,
+    local: Option<SocketAddr>,
+    listener: usize,
+    found: &mut Vec<Incoming>,
+) -> io::Result<()> {
+    let socket = socket.into_std()?;
+    loop {
+        match socket.accept() {
+            Ok((stream, peer)) => {
+                stream.set_nonblocking(true)?;
+                let local = local.or_else(|| stream.local_addr().ok());
+                let arrival = Arrival { listener, local, peer: Some(peer) };
+                found.push(Incoming { accepted: Accepted::Tcp(stream), arrival });
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Accepts until there is no connection left: the error says so.
+fn take_unix(socket: UnixListener, listener: usize, found: &mut Vec<Incoming>) -> io::Result<()> {
+    let socket = socket.into_std()?;
+    loop {
+        match socket.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(true)?;
+                let arrival = Arrival { listener, local: None, peer: None };
+                found.push(Incoming { accepted: Accepted::Unix(stream), arrival });
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// True for errors that say nothing about the next connection (accept(2)).
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
@@ -148,5 +207,33 @@ fn log(error: &io::Error, due: Due) {
             "a connection cannot be accepted; the next one is tried in {} ms",
             PAUSE.as_millis()
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener(listen: &str) -> Listener {
+        super::super::listener::bind(&listen.parse().unwrap()).unwrap()
+    }
+
+    /// The runtime hears of connections only when it looks; the kernel knows them before.
+    #[tokio::test]
+    async fn connections_that_nobody_has_heard_of_are_found_at_the_close() {
+        let files = tempfile::TempDir::new().unwrap();
+        let path = files.path().join("proxy.sock");
+        let (tcp, unix) = (listener("127.0.0.1:0"), listener(&format!("unix:{}", path.display())));
+        let address = tcp.bound.addresses()[0];
+        let mut acceptor = Acceptor::new(vec![tcp, unix]).unwrap();
+        let nobody = poll_fn(|cx| Poll::Ready(acceptor.poll_accept(cx).is_pending())).await;
+        assert!(nobody);
+        // No await until the close: the runtime does not look.
+        let _clients = (std::net::TcpStream::connect(address).unwrap(), {
+            std::os::unix::net::UnixStream::connect(&path).unwrap()
+        });
+        let found: Vec<usize> = acceptor.close().iter().map(|incoming| incoming.arrival.listener).collect();
+        assert_eq!(found, [0, 1]);
+        assert!(std::net::TcpStream::connect(address).is_err());
     }
 }

@@ -4,13 +4,11 @@
 //! for each core would let the kernel's hash decide, and a few long-lived connections might all
 //! end on one core; and it would need `SO_REUSEPORT`, which lets others share the port.
 
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::acceptor::{Acceptor, Incoming};
@@ -40,6 +38,10 @@ pub struct Worker {
     setup: Arc<Setup>,
     registry: Registry,
     drain: Drain,
+    /// The first worker's: dropped once its listeners are closed.
+    listening: Option<watch::Sender<()>>,
+    /// The others': closed once the listeners are.
+    listeners_closed: Option<watch::Receiver<()>>,
 }
 
 /// What the first worker asks of the others.
@@ -65,15 +67,21 @@ pub fn workers(
     let setup = Arc::new(Setup::new(limits, problems, connections.clone()));
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::unbounded_channel()).unzip();
     let senders: Arc<[_]> = senders.into();
-    let mut listeners = Some(listeners);
-    let workers = receivers.into_iter().enumerate().map(|(index, orders)| Worker {
-        listeners: listeners.take().unwrap_or_default(),
-        orders: Some(orders),
-        workers: senders.clone(),
-        index,
-        setup: setup.clone(),
-        registry: Registry::default(),
-        drain: drain.clone(),
+    let (listening, listeners_closed) = watch::channel(());
+    let mut first = Some((listeners, listening));
+    let workers = receivers.into_iter().enumerate().map(|(index, orders)| {
+        let (listeners, listening) = first.take().unzip();
+        Worker {
+            listeners: listeners.unwrap_or_default(),
+            orders: Some(orders),
+            workers: senders.clone(),
+            index,
+            setup: setup.clone(),
+            registry: Registry::default(),
+            drain: drain.clone(),
+            listeners_closed: listening.is_none().then(|| listeners_closed.clone()),
+            listening,
+        }
     });
     (workers.collect(), connections)
 }
@@ -95,7 +103,14 @@ impl Worker {
         let mut ticks = interval(TICK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let drain = self.drain.clone();
-        let mut draining = std::pin::pin!(drain.settled());
+        let mut listeners_closed = self.listeners_closed.take();
+        let mut draining = std::pin::pin!(async {
+            drain.settled().await;
+            // A client whose connection is ended connects again at once: the old listener must not take it then.
+            if let Some(closed) = &mut listeners_closed {
+                let _ = closed.changed().await;
+            }
+        });
         // Accepted, but one too many: it waits until another one closes.
         let mut waiting: Option<Incoming> = None;
         loop {
@@ -127,10 +142,10 @@ impl Worker {
         if let Some(incoming) = waiting {
             self.place(incoming, &make, &alive);
         }
-        while let Some(incoming) = at_once(acceptor.accept()).await {
+        for incoming in acceptor.close() {
             self.place(incoming, &make, &alive);
         }
-        drop(acceptor);
+        drop(self.listening.take());
         orders.close();
         while let Some(order) = orders.recv().await {
             self.obey(order, &make, &alive);
@@ -217,14 +232,4 @@ impl Worker {
         let io = ClientIo::new(stream, signals.clone(), open, head_size);
         tokio::spawn(connection::serve(io, signals, make(&arrival), self.setup.clone(), now));
     }
-}
-
-/// The outcome, if it is there without waiting.
-async fn at_once<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }
