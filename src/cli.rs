@@ -14,6 +14,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind, v
 #[cfg(feature = "simulator")]
 use crate::commands::{region_limits::Limits, simulate};
 use crate::{
+    access,
     commands::{Command, check, ready, serve},
     config::{
         self, Flags,
@@ -81,6 +82,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, B
                 ready::Options { live: given.get_flag("live"), wait },
             ))
         }
+        Some(("key", given)) => {
+            Ok(Command::Key(given.get_one::<String>("name").cloned().unwrap_or_default()))
+        }
         #[cfg(feature = "simulator")]
         Some(("demo", given)) => Limits::from_arg_matches(given)
             .map(|limits| Command::Demo(limits, flags(given, DEMO_OPTIONS)))
@@ -145,6 +149,11 @@ fn command() -> clap::Command {
                 })
                 .arg(live())
                 .arg(wait()),
+        )
+        .subcommand(
+            clap::Command::new("key")
+                .about("Make a key for a client, and print it with the table for the clients file")
+                .arg(Arg::new("name").value_name("NAME").required(true).value_parser(client_name).help("The client's name")),
         );
     #[cfg(feature = "simulator")]
     let command = command
@@ -214,6 +223,12 @@ fn wait() -> Arg {
                 .map_err(|why| format!("it {why}; accepted: an integer with ms, s, m or h, such as 30s"))
         })
         .help("Ask again until the answer is yes or this time is over, such as 30s")
+}
+
+fn client_name(text: &str) -> Result<String, String> {
+    let fits = access::is_client_name(text);
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| format!("it is no name for a client; accepted: {}", access::NAMES))
 }
 
 /// A path, perhaps with a query, as it can be in a request line (RFC 9112 section 3.2.1).

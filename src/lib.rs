@@ -63,7 +63,7 @@
 //! | 6 | `config` | `access`, `admin`, `cause`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `upstream` |
 //! | 7 | `run` | `access`, `admin`, `cause`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `pause`, `proxy`, `server`, `tokens`, `upstream` |
 //! | 8 | `commands` | `access`, `cause`, `certificate`, `clock`, `config`, `discovery`, `invalid`, `log`, `metrics`, `proxy`, `run`, `secret`, `server`, `text`, `tokens`, `upstream` |
-//! | 9 | `cli` | `commands`, `config` |
+//! | 9 | `cli` | `access`, `commands`, `config` |
 //!
 //! What follows from it:
 //!
@@ -73,7 +73,7 @@
 //!   that share a parser agree on its mistakes.
 //!
 //! Pure files take values and return values: no async, no runtime, no log, no clock and no chance. Each says
-//! so in its first lines. They are `access/cors.rs`, `access/guard.rs`, `access/max_forwards.rs`,
+//! so in its first lines. They are `access/callers.rs`, `access/callers/key.rs`, `access/cors.rs`, `access/guard.rs`, `access/max_forwards.rs`,
 //! `access/names.rs`, `access/problem.rs`, `access/rules.rs`, `access/rules/fields.rs`, `access/rules/path.rs`,
 //! `access/target.rs`, `admin/history.rs`, `admin/page.rs`,
 //! `admin/rfc3339.rs`, `cause.rs`, `cause/hint.rs`, `cause/io_cause.rs`, `cause/origins.rs`, `cause/peer.rs`, `cause/tls_cause.rs`,

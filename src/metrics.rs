@@ -8,6 +8,7 @@
 //! What every request counts (status, duration, in flight) lies in one table a core and profile, see
 //! `profile`; all else in counters of the `prometheus` crate.
 
+mod clients;
 mod counters;
 mod families;
 mod histogram;
@@ -29,6 +30,7 @@ use std::time::SystemTime;
 use prometheus::core::Collector;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
+pub use clients::ClientRequests;
 pub use counters::Counters;
 pub use labels::{Label, RetryReason, WaitReason};
 pub use pace::LimitReading;
@@ -125,6 +127,16 @@ impl Metrics {
             register(&self.0.registry, IntCounterVec::new(Opts::new(name, help), &[L::NAME]))
         });
         Counters::resolve(family, &[])
+    }
+
+    /// Counters of the requests of identified clients. Each call gives the same ones.
+    pub fn client_requests(&self) -> ClientRequests {
+        let mut known = self.0.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let family = known.entry(ClientRequests::NAME).or_insert_with(|| {
+            let options = Opts::new(ClientRequests::NAME, "Requests of identified clients by status.");
+            register(&self.0.registry, IntCounterVec::new(options, &["client", "status"]))
+        });
+        ClientRequests::new(family.clone())
     }
 
     /// Shows a count that is kept elsewhere, read by `read` at every scrape: the log lines that were

@@ -103,7 +103,7 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
     let profiles = profiles::prepare(config, &listeners, &clock, &metrics, &admin_drain, &mut tasks)?;
     profiles::show_limits(&profiles, &metrics);
     let guard = Guard::new(listeners::guard(config), &metrics, clock.clone());
-    let settings = profiles::proxy_settings(config, &listeners);
+    let settings = profiles::proxy_settings(config, &listeners, &metrics);
     let proxies: Vec<Proxy> = (0..threads)
         .map(|_| {
             let profiles = profiles.iter().map(profiles::Prepared::on_this_core).collect::<Result<_, _>>()?;

@@ -95,7 +95,11 @@ fn cost(base_url: &str, ca_file: Option<&Path>, request: Vec<u8>) -> Cost {
     let proxy = runtime.block_on(async { Proxy::from_config(&config).unwrap() });
     let sweeping = proxy.clone();
     let make = move |arrival: &server::Arrival| {
-        proxy.arriving(Arrival { listener: 0, local_ip: arrival.local.map(|address| address.ip()) })
+        proxy.arriving(Arrival {
+            listener: 0,
+            local_ip: arrival.local.map(|address| address.ip()),
+            uid: arrival.uid,
+        })
     };
     let mut serving = pin!(worker.run(make, move || sweeping.sweep()));
     let (warm, mut is_warm) = oneshot::channel();

@@ -17,7 +17,7 @@ const DEPLOYED: [&str; 5] = [
     "deploy/kubernetes.yaml",
     "deploy/nginx.conf",
 ];
-const COMMANDS: [&str; 6] = ["serve", "check", "token", "ready", "demo", "simulate"];
+const COMMANDS: [&str; 7] = ["serve", "check", "token", "ready", "key", "demo", "simulate"];
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -128,7 +128,8 @@ fn the_examples_of_files_are_accepted() {
     let configs: Vec<_> = examples
         .map(|(name, example)| {
             let file = directory.path().join("proxy.toml");
-            fs::write(&file, example.replace("/run/secrets", directory.path().to_str().unwrap())).unwrap();
+            let example = example.replace("/run/secrets", directory.path().to_str().unwrap());
+            fs::write(&file, file_for(&example, directory.path())).unwrap();
             let flags = config::Flags { config: Some(file.into()), values: Vec::new() };
             let loaded = config::load(&flags, &config::Environment::default());
             loaded.unwrap_or_else(|errors| panic!("{name}: {errors}\n{example}")).config
@@ -138,6 +139,18 @@ fn the_examples_of_files_are_accepted() {
     assert!(!several.is_empty() && several.len() < configs.len(), "{} examples", configs.len());
     let shared: Vec<_> = several[0].profiles.iter().map(|p| (p.name.as_str(), p.credentials)).collect();
     assert_eq!(shared, [("api", 0), ("digital", 0), ("unit2", 2)]);
+}
+
+/// The configuration file that an example is, or one that names the example as its clients file.
+fn file_for(example: &str, directory: &Path) -> String {
+    if !example.starts_with("[[client]]") {
+        return example.to_owned();
+    }
+    fs::write(directory.join("clients.toml"), example).unwrap();
+    let directory = directory.display();
+    format!(
+        "clients_file = '{directory}/clients.toml'\n[oauth]\nclient_id = 'a'\nclient_secret_file = '{directory}/cxone'\n"
+    )
 }
 
 #[test]

@@ -3,9 +3,10 @@
 //! The same rules stand before the proxy and before the admin pages, so they know neither. [`guard`]
 //! decides about one request and [`Guard`] acts on it; a [`Problem`] is the response to a request that is
 //! not served; [`cors`] lets the pages of allowed web origins read a response. [`Rules`] say which methods and paths may be used;
-//! they are the API's, so they stand before the proxy alone. [`GuardLayer`] puts all of
+//! they are the API's, so they stand before the proxy alone. [`Clients`] say who a request comes from. [`GuardLayer`] puts all of
 //! it before a tower service.
 
+mod callers;
 pub mod cors;
 mod counting;
 mod door;
@@ -18,6 +19,7 @@ mod problem;
 mod rules;
 pub mod target;
 
+pub use callers::{Client, Clients, KEY_FIELD, Key, KeyDigest, NAMES, Unknown, is_client_name};
 pub use counting::problem_counters;
 pub use door::Guard;
 pub use failures::{Failure, FailureKind, Failures};

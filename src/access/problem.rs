@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
@@ -132,6 +133,12 @@ impl Problem {
         if let Some(methods) = self.kind.allowed_methods() {
             headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
+        if self.kind == ProblemKind::ClientUnknown {
+            // Basic first: old clients look at the first line only, and know nothing else.
+            for challenge in CHALLENGES {
+                headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+        }
         headers
     }
 
@@ -162,6 +169,10 @@ impl From<ProblemKind> for Problem {
         Self::new(kind)
     }
 }
+
+/// How a client can show its key (RFC 7617, RFC 6750).
+const CHALLENGES: [&str; 2] =
+    [r#"Basic realm="cxone-proxy", charset="UTF-8""#, r#"Bearer realm="cxone-proxy""#];
 
 /// The values are of our own making and visible ASCII; one that is not would be left out.
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: String) {

@@ -8,6 +8,7 @@ mod complaint;
 #[cfg(feature = "simulator")]
 pub mod demo;
 mod ending;
+mod key;
 mod obtain;
 pub mod ready;
 #[cfg(feature = "simulator")]
@@ -32,6 +33,8 @@ pub enum Command {
     Token(Flags),
     /// Asks a running proxy whether it is ready.
     Ready(Flags, ready::Options),
+    /// Makes a key for a client of this name.
+    Key(String),
     /// Runs a simulated region with a proxy in front of it.
     #[cfg(feature = "simulator")]
     Demo(region_limits::Limits, Flags),
@@ -48,6 +51,7 @@ impl Command {
             Self::Check(flags, options) => check::run(&flags, environment, &options),
             Self::Token(flags) => token::run(&flags, environment),
             Self::Ready(flags, options) => ready::run(&flags, environment, options),
+            Self::Key(name) => key::run(&name),
             #[cfg(feature = "simulator")]
             Self::Demo(limits, flags) => demo::run(&limits, &flags, environment),
             #[cfg(feature = "simulator")]

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use super::{
-    configured,
+    clients, configured,
     error::ConfigError,
     file::{ProfileTable, RateLimitTable},
     layers::Layers,
@@ -72,6 +72,10 @@ fn parts(
     let mut profiles = profiles::profiles(validation, tables);
     let guard = guard(validation);
     let rules = rules(validation);
+    let clients = clients::clients(validation, profiles.as_deref().ok());
+    if let Ok(Some(clients)) = &clients {
+        clients::collisions(validation, clients);
+    }
     let listeners = listeners::shared(validation, guard.as_ref().ok());
     if let Ok(profiles) = &profiles {
         profiles::selectors(validation, tables, profiles);
@@ -106,6 +110,7 @@ fn parts(
         admin,
         profiles,
         guard: guard?,
+        clients: clients?,
         rules: rules?,
         via: via?,
         server_timing: server_timing?,

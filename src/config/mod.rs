@@ -8,12 +8,14 @@
 //! load -> flags, environment, file   each source, with the source of every value -> layers
 //!      `-> assembly                  the whole Config
 //!            |-> profiles -> upstream, oauth
+//!            |-> clients
 //!            `-> listeners
 //! validation                         parses one option of the table in `options` at a time
 //! values, hosts, listen, urls        text in, value out
 //! ```
 
 mod assembly;
+mod clients;
 mod configured;
 mod environment;
 mod error;
@@ -46,7 +48,7 @@ pub use self::{
     flags::Flags,
     load::{Loaded, load, load_admin, load_log},
     reference::markdown_rows,
-    settings::{Config, Profile, Retry, Upstream},
+    settings::{Client, Config, Profile, Retry, Upstream},
     source::Source,
     values::positive_duration,
     warning::Warning,

@@ -2,13 +2,18 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
+use super::source::Source;
 use crate::{
     access,
     admin::ConfiguredValue,
     discovery,
     header_case::HeaderCase,
     log,
-    proxy::{AccessLog, Selector, Via, pace::PaceSettings, retry},
+    proxy::{
+        AccessLog, Selector, Via,
+        pace::{PaceSettings, Rate},
+        retry,
+    },
     server::{self, Listen},
     tokens,
     upstream::{BaseUrl, ForwardProxy, tls::Trust},
@@ -25,6 +30,8 @@ pub struct Config {
     pub profiles: Vec<Profile>,
     /// Who may send them.
     pub guard: access::Settings,
+    /// The clients that may send them, where they are identified.
+    pub clients: Option<Vec<Client>>,
     /// Which of them may be sent.
     pub rules: access::Rules,
     /// Which messages get a `Via` field (RFC 9110 section 7.6.3).
@@ -89,6 +96,17 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// From the request's end to the response's head; `None` waits for ever.
     pub response_timeout: Option<Duration>,
+}
+
+/// A client of the proxy.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// What it is known by, and what it may send.
+    pub client: access::Client,
+    /// The most requests in a window; more of them wait for their turn.
+    pub rate: Option<Rate>,
+    /// Where it stands in the clients file.
+    pub origin: Source,
 }
 
 /// When requests are sent again.

@@ -67,6 +67,7 @@ pub(super) struct Record {
 
 /// A request that has come to its end.
 pub(super) struct Ended<'a> {
+    pub(super) client: Option<&'a str>,
     pub(super) profile: &'a str,
     pub(super) method: &'a Method,
     pub(super) spent: &'a Spent,
@@ -143,7 +144,7 @@ impl AccessLog {
     }
 
     fn write(&self, ended: &Ended<'_>, more: Option<u64>) {
-        let Ended { profile, method, spent, record, took } = *ended;
+        let Ended { client, profile, method, spent, record, took } = *ended;
         let path = record.target.as_ref().map(|target| {
             let shown = if self.0.query { target.as_str() } else { target.path() };
             printable_bytes(shown.as_bytes())
@@ -151,6 +152,7 @@ impl AccessLog {
         let sent = record.attempts > 0;
         tracing::info!(
             target: "access",
+            client,
             method = method.as_str(),
             path,
             status = record.status.map(|status| status.as_u16()),

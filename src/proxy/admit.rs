@@ -5,6 +5,8 @@ use http::{Response, request};
 
 use super::arrival::Arrival;
 use super::body::Body;
+use super::callers::Caller;
+use super::in_flight::InFlight;
 use super::problems;
 use super::request::has_looped;
 use super::response::ClientSide;
@@ -13,9 +15,9 @@ use super::state::Shared;
 use crate::access::{self, Admitted, Hops, Problem, ProblemKind, cors};
 
 /// What the guard and the profiles make of a request.
-pub(super) enum Admission {
-    /// It goes to an upstream.
-    Forward(Route),
+pub(super) enum Admission<'c> {
+    /// It goes to an upstream, for a client where clients are identified.
+    Forward(Route, Option<Caller<'c>>),
     /// The proxy itself responds. In a box, so that the many requests that go on do not move its size.
     Respond(Box<Response<Body>>),
 }
@@ -50,7 +52,12 @@ impl Route {
 
 impl Shared {
     /// Decides about a request by its head. Takes a hop off `Max-Forwards`.
-    pub(super) fn admit(&self, arrival: Arrival, parts: &mut request::Parts) -> Result<Admission, Problem> {
+    pub(super) fn admit(
+        &self,
+        arrival: Arrival,
+        parts: &mut request::Parts,
+        in_flight: &mut InFlight,
+    ) -> Result<Admission<'_>, Problem> {
         let is_upstream = |https: bool, authority: &str| self.is_upstream(https, authority);
         let admitted = self.guard.admit(parts, arrival.local_ip, is_upstream)?;
         if has_looped(&parts.headers, &self.settings.loop_member) {
@@ -61,6 +68,8 @@ impl Shared {
         {
             return Ok(Admission::Respond(Box::new(cors::preflight_response(&parts.headers, origin))));
         }
+        // A browser asks for leave without the page's credentials, so that comes first (Fetch, section 3.2).
+        let caller = self.caller(&arrival, parts, in_flight)?;
         if access::take_hop(&parts.method, &mut parts.headers) == Hops::UsedUp {
             return Ok(Admission::Respond(Box::new(access::options_response())));
         }
@@ -70,7 +79,31 @@ impl Shared {
         let client = ClientSide { arrival, host, names_upstream: upstream.is_some(), origin };
         let route = Route { profile: index, client, path, stripped };
         self.check_rules(parts, &route)?;
-        Ok(Admission::Forward(route))
+        if let Some(caller) = caller {
+            let profile = &self.profile(route.profile)?.name;
+            caller
+                .check(parts, profile, route.path())
+                .inspect_err(|problem| self.note_refusal(problem, parts, route.path()))?;
+        }
+        Ok(Admission::Forward(route, caller))
+    }
+
+    /// The client that a request comes from, where clients are identified.
+    fn caller(
+        &self,
+        arrival: &Arrival,
+        head: &request::Parts,
+        in_flight: &mut InFlight,
+    ) -> Result<Option<Caller<'_>>, Problem> {
+        let Some(callers) = &self.settings.callers else { return Ok(None) };
+        let caller = callers.identify(head, arrival);
+        let caller = caller.inspect_err(|problem| self.note_refusal(problem, head, head.uri.path()))?;
+        in_flight.comes_from(&caller.client.name, caller.requests);
+        Ok(Some(caller))
+    }
+
+    fn note_refusal(&self, problem: &Problem, head: &request::Parts, path: &str) {
+        self.settings.refusals.note(problem, &head.method, path, self.clock.now().steady);
     }
 
     /// Refuses what the rules do not allow. They are for the path that the API gets behind its base URL.
@@ -81,7 +114,7 @@ impl Shared {
         }
         rules.check(head, route.path()).map_err(|denial| {
             let problem = denial.problem(&head.method);
-            self.settings.refusals.note(&problem, &head.method, route.path(), self.clock.now().steady);
+            self.note_refusal(&problem, head, route.path());
             problem
         })
     }

@@ -9,4 +9,6 @@ pub struct Arrival {
     pub listener: usize,
     /// The address of ours that the client connected to; `None` over a Unix socket.
     pub local_ip: Option<IpAddr>,
+    /// The user at the other end of a Unix socket, where the system says so.
+    pub uid: Option<u32>,
 }

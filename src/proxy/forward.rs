@@ -98,13 +98,16 @@ impl Shared {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        let route = match self.admit(arrival, head)? {
-            Admission::Forward(route) => route,
+        let (route, caller) = match self.admit(arrival, head, in_flight)? {
+            Admission::Forward(route, caller) => (route, caller),
             Admission::Respond(response) => return Ok(*response),
         };
         let profile = self.profile(route.profile)?;
         in_flight.belongs_to(profile);
         self.make_room(in_flight.total())?;
+        if let Some(caller) = caller {
+            Box::pin(self.clients_turn(caller, head, in_flight)).await?;
+        }
         let now = in_flight.began();
         let (mut token, base, upstream) = self.destination(profile, now, &mut in_flight.spent).await?;
         let place = profile.pace.place(&head.method, route.path());
@@ -242,7 +245,7 @@ impl Shared {
         let roll = fastrand::f64();
         if status == StatusCode::TOO_MANY_REQUESTS && profile.pace.is_adaptive() {
             profile.pace.rejected(attempts.place, began, retry_after);
-            let turn = profile.pace.wait(attempts.place, None, in_flight.began().steady);
+            let turn = profile.pace.wait(attempts.place, in_flight.client(), in_flight.began().steady);
             return retry::after_paced_429(turn, retry_after, spent, facts, limits, roll);
         }
         retry::after_response(status, retry_after, spent, facts, limits, roll)

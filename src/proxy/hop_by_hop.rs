@@ -31,6 +31,8 @@ pub(super) enum Special {
     Cookie = 1 << 14,
     /// One of those that may hold an address of the upstream.
     Address = 1 << 15,
+    /// The key of a client of this proxy.
+    ProxyKey = 1 << 16,
 }
 
 /// What passes in no direction.
@@ -70,6 +72,7 @@ impl Special {
             "host" => Self::Host,
             "authorization" => Self::Authorization,
             "content-length" => Self::ContentLength,
+            "x-proxy-key" => Self::ProxyKey,
             "expect" => Self::Expect,
             "cookie" => Self::Cookie,
             "location" | "content-location" | "link" | "set-cookie" => Self::Address,

@@ -14,7 +14,7 @@ use super::route::Profile;
 use crate::access::ProblemKind;
 use crate::clock::Now;
 use crate::log;
-use crate::metrics::{self, ProfileMetrics, RetryReason, WaitReason};
+use crate::metrics::{self, ClientRequests, ProfileMetrics, RetryReason, WaitReason};
 use crate::upstream::SendError;
 
 /// A request that is in flight until this is dropped.
@@ -32,6 +32,8 @@ pub(super) struct InFlight {
     /// What was done for it so far.
     pub(super) spent: Spent,
     log: Arc<AccessLog>,
+    /// The client that it comes from, and where that client's requests are counted.
+    client: Option<(Arc<str>, ClientRequests)>,
     record: Record,
 }
 
@@ -52,6 +54,7 @@ impl InFlight {
             permits: Vec::new(),
             spent: Spent::default(),
             log: Arc::clone(log),
+            client: None,
             record,
         }
     }
@@ -72,6 +75,16 @@ impl InFlight {
             self.counted.move_to(&profile.metrics);
             self.metrics = profile.metrics.clone();
         }
+    }
+
+    /// It is this client's.
+    pub(super) fn comes_from(&mut self, name: &Arc<str>, requests: &ClientRequests) {
+        self.client = Some((Arc::clone(name), requests.clone()));
+    }
+
+    /// The name of the client that it comes from, where clients are identified.
+    pub(super) fn client(&self) -> Option<Arc<str>> {
+        self.client.as_ref().map(|(name, _)| Arc::clone(name))
     }
 
     /// The name of the profile that it counts for.
@@ -99,6 +112,9 @@ impl InFlight {
         if !self.left {
             self.responded = true;
             self.metrics.response(&self.method, status);
+            if let Some((name, requests)) = &self.client {
+                requests.add(name, status);
+            }
             self.record.status = Some(status);
             if self.log.wants_times(&self.record) {
                 self.record.responded = self.began.steady.elapsed();
@@ -110,6 +126,11 @@ impl InFlight {
     pub(super) fn attempts(&mut self, generation: u64) {
         self.record.attempts += 1;
         self.record.generation = generation;
+    }
+
+    /// Counts a wait for another reason than a 429.
+    pub(super) fn waited(&self, reason: WaitReason, waited: Duration) {
+        self.metrics.wait(reason, waited);
     }
 
     /// Counts one retry, and the wait before it.
@@ -167,6 +188,7 @@ impl Drop for InFlight {
         let took = self.began.steady.elapsed();
         self.metrics.request_finished(took);
         let (method, spent, record) = (&self.method, &self.spent, &self.record);
-        self.log.ended(&Ended { profile: self.metrics.name(), method, spent, record, took });
+        let client = self.client.as_ref().map(|(name, _)| &**name);
+        self.log.ended(&Ended { client, profile: self.metrics.name(), method, spent, record, took });
     }
 }

@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
+use http::request::Parts;
 use tokio::time::{Instant, sleep};
 
+use super::callers::Caller;
 use super::in_flight::InFlight;
 use super::pace::{Place, Refused};
 use super::route::Profile;
@@ -20,6 +22,35 @@ const NO_WAIT: Duration = Duration::from_millis(1);
 const FULL_RETRY: Duration = Duration::from_secs(1);
 
 impl Shared {
+    /// Waits until the client may send one more request. Cancel safe.
+    pub(super) async fn clients_turn(
+        &self,
+        caller: Caller<'_>,
+        head: &Parts,
+        in_flight: &mut InFlight,
+    ) -> Result<(), Problem> {
+        let Some(pace) = caller.pace else { return Ok(()) };
+        let began = Instant::now();
+        let deadline = began + self.settings.limits.max_wait;
+        let any = pace.place(&head.method, head.uri.path());
+        let turn = pace.admit(any, None, in_flight.began().steady, deadline).await;
+        // A rate has nothing to keep: it counts beginnings.
+        turn.map_err(|refused| {
+            let name = &caller.client.name;
+            self.refused(refused).hint(format!(
+                "Send fewer requests, or ask the proxy's operator to raise `rate` of the client `{name}` in the \
+                 clients file."
+            ))
+        })?;
+        let waited = began.elapsed();
+        if waited >= NO_WAIT {
+            in_flight.spent.waited += waited;
+            in_flight.spent.in_queue += waited;
+            in_flight.waited(WaitReason::Queue, waited);
+        }
+        Ok(())
+    }
+
     /// Waits for the first attempt's turn. Cancel safe.
     pub(super) async fn queue(
         &self,
@@ -77,7 +108,7 @@ impl Shared {
     ) -> Result<Duration, Problem> {
         let began = Instant::now();
         let deadline = began + self.settings.limits.max_wait.saturating_sub(waited);
-        let permits = profile.pace.admit(place, None, in_flight.began().steady, deadline).await;
+        let permits = profile.pace.admit(place, in_flight.client(), in_flight.began().steady, deadline).await;
         in_flight.hold(permits.map_err(|refused| self.refused(refused))?);
         Ok(began.elapsed())
     }

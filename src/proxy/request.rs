@@ -11,6 +11,7 @@ use http::uri::PathAndQuery;
 use http::{Extensions, Method, Request, Uri, Version};
 
 use super::hop_by_hop::{Found, Special, lists, members, remove_field};
+use crate::access;
 use crate::tokens::AccessToken;
 
 pub(super) static CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
@@ -47,6 +48,10 @@ impl Template {
         found.remove_hop_by_hop(headers);
         if found.has(Special::Authorization) {
             remove_field(headers, AUTHORIZATION);
+        }
+        if found.has(Special::ProxyKey) {
+            // Also where nobody is asked for one: it may be a client's that was configured for another proxy.
+            remove_field(headers, access::KEY_FIELD);
         }
         if found.has(Special::Expect) {
             remove_known_expectation(headers);

@@ -8,6 +8,7 @@ use http::HeaderValue;
 
 use super::access_log::AccessLog;
 use super::budget::Budget;
+use super::callers::Callers;
 use super::problems;
 use super::refusals::Refusals;
 use super::retry::Limits;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub via: Via,
     /// Responses say in `Server-Timing` where the time went.
     pub server_timing: bool,
+    /// Who may send requests; everybody where there is none.
+    pub callers: Option<Arc<Callers>>,
     /// Which requests may be sent.
     pub rules: Rules,
     /// What the log has said of those that may not.

@@ -28,7 +28,7 @@ impl Proxy {
         let prepared = profiles::prepare(config, &none, &clock, &metrics, &drain, &mut tasks)?;
         let guard = Guard::new(listeners::guard(config), &metrics, clock.clone());
         let own = prepared.iter().map(profiles::Prepared::on_this_core).collect::<Result<_, _>>()?;
-        let settings = profiles::proxy_settings(config, &none);
+        let settings = profiles::proxy_settings(config, &none, &metrics);
         let proxy = Self::new(settings, guard, own, clock, &metrics, drain);
         // Dropping the set ends its tasks.
         Ok(proxy.owning(Arc::new((drainer, tasks))))

@@ -19,7 +19,9 @@ use crate::drain::{Drain, Phase};
 use crate::metrics::{LimitReading, Metrics, ProfileMetrics};
 use crate::pause::Pause;
 use crate::proxy::pace::{LimitState, Pace, PaceState};
-use crate::proxy::{self, ApiUpstream, Budget, Connect, Destination, Health, Profile, Refusals, Selector};
+use crate::proxy::{
+    self, ApiUpstream, Budget, Callers, Connect, Destination, Health, Profile, Refusals, Selector,
+};
 use crate::server::Bound;
 use crate::tokens::{self, Network, TokenSource};
 use crate::upstream::{self, BaseUrl};
@@ -199,9 +201,10 @@ fn readings(profile: &str, state: &PaceState) -> Vec<LimitReading> {
 }
 
 /// How the proxy is set up, with a member of `CDN-Loop` of this process's own.
-pub(super) fn proxy_settings(config: &Config, listeners: &Listeners) -> proxy::Settings {
+pub(super) fn proxy_settings(config: &Config, listeners: &Listeners, metrics: &Metrics) -> proxy::Settings {
     proxy::Settings {
         via: config.via,
+        callers: callers(config, metrics),
         rules: config.rules.clone(),
         refusals: Refusals::default(),
         server_timing: config.server_timing,
@@ -216,6 +219,13 @@ pub(super) fn proxy_settings(config: &Config, listeners: &Listeners) -> proxy::S
         pause: Pause::default(),
         failures: Failures::default(),
     }
+}
+
+fn callers(config: &Config, metrics: &Metrics) -> Option<Arc<Callers>> {
+    let clients = config.clients.as_ref()?.iter().map(|own| (own.client.clone(), own.rate)).collect();
+    // What waits for an API may wait for its client's turn as well.
+    let queue = config.profiles.iter().map(|profile| profile.pace.queue).max().unwrap_or_default();
+    Some(Arc::new(Callers::new(clients, queue, metrics)))
 }
 
 /// What the admin pages show.

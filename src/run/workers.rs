@@ -23,7 +23,7 @@ pub(super) fn spawn(worker: Worker, proxy: Proxy) -> io::Result<oneshot::Receive
         let sweeping = proxy.clone();
         let make = move |arrival: &server::Arrival| {
             let local_ip = arrival.local.map(|address| address.ip());
-            proxy.arriving(Arrival { listener: arrival.listener, local_ip })
+            proxy.arriving(Arrival { listener: arrival.listener, local_ip, uid: arrival.uid })
         };
         if let Err(error) = runtime.block_on(worker.run(make, || sweeping.sweep())) {
             tracing::error!(%error, "a worker cannot serve");

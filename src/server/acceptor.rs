@@ -131,12 +131,12 @@ impl Socket {
             Kind::Tcp { socket, local } => socket.poll_accept(cx).map(|accepted| {
                 let (stream, peer) = accepted?;
                 let local = local.or_else(|| stream.local_addr().ok());
-                let arrival = Arrival { listener, local, peer: Some(peer) };
+                let arrival = Arrival { listener, local, peer: Some(peer), uid: None };
                 Ok(Incoming { accepted: Accepted::Tcp(stream.into_std()?), arrival })
             }),
             Kind::Unix(socket) => socket.poll_accept(cx).map(|accepted| {
                 let (stream, _) = accepted?;
-                let arrival = Arrival { listener, local: None, peer: None };
+                let arrival = Arrival { listener, local: None, peer: None, uid: None };
                 Ok(Incoming { accepted: Accepted::Unix(stream.into_std()?), arrival })
             }),
         }
@@ -156,7 +156,7 @@ fn take_tcp(
             Ok((stream, peer)) => {
                 stream.set_nonblocking(true)?;
                 let local = local.or_else(|| stream.local_addr().ok());
-                let arrival = Arrival { listener, local, peer: Some(peer) };
+                let arrival = Arrival { listener, local, peer: Some(peer), uid: None };
                 found.push(Incoming { accepted: Accepted::Tcp(stream), arrival });
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -172,7 +172,7 @@ fn take_unix(socket: UnixListener, listener: usize, found: &mut Vec<Incoming>) -
         match socket.accept() {
             Ok((stream, _)) => {
                 stream.set_nonblocking(true)?;
-                let arrival = Arrival { listener, local: None, peer: None };
+                let arrival = Arrival { listener, local: None, peer: None, uid: None };
                 found.push(Incoming { accepted: Accepted::Unix(stream), arrival });
             }
             Err(error) if is_of_one_connection(&error) => {}

@@ -86,6 +86,8 @@ pub struct Arrival {
     pub local: Option<SocketAddr>,
     /// The client's address; `None` on a Unix socket.
     pub peer: Option<SocketAddr>,
+    /// The user at the other end of a Unix socket, where the system says so.
+    pub uid: Option<u32>,
 }
 
 /// Why no request could be made of what a client sent.

@@ -60,6 +60,14 @@ impl Accepted {
 }
 
 impl Stream {
+    /// The user at the other end of a Unix socket, as of the connection's beginning.
+    pub(super) fn peer_uid(&self) -> Option<u32> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix(stream) => stream.peer_cred().ok().map(|peer| peer.uid()),
+        }
+    }
+
     /// Ready when there may be something to read, or the client has ended the stream.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

@@ -217,7 +217,7 @@ impl Worker {
         S: RequestService<B>,
         B: Payload,
     {
-        let Incoming { accepted, arrival } = incoming;
+        let Incoming { accepted, mut arrival } = incoming;
         let stream = match accepted.start() {
             Ok(stream) => stream,
             Err(error) => {
@@ -225,6 +225,7 @@ impl Worker {
                 return;
             }
         };
+        arrival.uid = stream.peer_uid();
         let now = Instant::now();
         let signals = Arc::new(Signals::new(self.setup.connections.millis(now)));
         let open = self.registry.add(signals.clone(), counted, alive.clone());

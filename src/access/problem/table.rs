@@ -56,6 +56,10 @@ table! {
     TlsToPlainPort: BAD_REQUEST, "tls-to-plain-port", "http_request_error",
         "The client speaks TLS to a port for plain HTTP",
         "Write http:// instead of https:// in the client's address of the proxy: the way to the proxy is plain HTTP, the way from there to the CXone API is TLS.";
+    /// It comes from none of the clients.
+    ClientUnknown: UNAUTHORIZED, "client-unknown", "http_request_denied",
+        "The proxy does not know this client",
+        "Send the client's key as X-Proxy-Key, as a Bearer token in Authorization, or as the password of Basic. The proxy's operator makes one with `cxone-proxy key NAME` and adds it to the clients file (CXONE_PROXY_CLIENTS).";
     /// A web origin that is not allowed.
     Origin: FORBIDDEN, "origin-not-allowed", "http_request_denied",
         "Web pages of this origin may not use the proxy",
@@ -76,6 +80,10 @@ table! {
     AccessNotAllowed: FORBIDDEN, "access-not-allowed", "http_request_denied",
         "This method and path are not allowed",
         "Use another request, or ask the proxy's operator to add it to access.allow (CXONE_PROXY_ALLOW).";
+    /// The client may use other profiles only.
+    ProfileNotAllowed: FORBIDDEN, "profile-not-allowed", "http_request_denied",
+        "The client may not use this profile",
+        "Use another host or path, or ask the proxy's operator to add the profile to `profiles` of this client in the clients file.";
     /// A path that two servers could read differently, where rules decide by the path.
     AmbiguousPath: FORBIDDEN, "ambiguous-path", "http_request_denied",
         "The path can be read in more than one way",

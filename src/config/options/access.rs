@@ -7,6 +7,16 @@ pub(in crate::config) const RULES: &str = "rules such as `GET /api/v2/users*`, `
      and a path, with one star at its end where it is the beginning of a path";
 
 options! {
+    /// Who may use the proxy.
+    CLIENTS = Entry {
+        variable: "CXONE_PROXY_CLIENTS",
+        file_key: Some("clients_file"),
+        flag: Some("clients"),
+        default: Fallback::Described("none: everybody who reaches the proxy"),
+        form: Form::File,
+        accepts: "the path of a readable TOML file with `[[client]]` tables, such as `cxone-proxy key NAME` prints",
+        meaning: "the clients that may use the proxy, by key or by the user of a Unix socket, each with rate, rules and profiles of its own; others are answered 401",
+    };
     /// What may be sent.
     ALLOW = Entry {
         variable: "CXONE_PROXY_ALLOW",

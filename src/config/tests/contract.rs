@@ -72,6 +72,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("CXONE_PROXY_MAX_CONCURRENT", "rate.concurrent", "none"),
     ("CXONE_PROXY_QUEUE", "rate.queue", "10000"),
     ("CXONE_PROXY_BUDGET", "rate.budget", "none"),
+    ("CXONE_PROXY_CLIENTS", "clients_file", "none: everybody who reaches the proxy"),
     ("CXONE_PROXY_ALLOW", "access.allow", "everything"),
     ("CXONE_PROXY_DENY", "access.deny", "nothing"),
     ("CXONE_PROXY_READ_ONLY", "access.read_only", "false"),

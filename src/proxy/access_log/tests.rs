@@ -14,7 +14,7 @@ fn record(log: &AccessLog) -> Record {
 
 fn lines(log: &AccessLog, record: &Record, took: Duration, times: usize) -> Vec<String> {
     let (method, spent) = (Method::GET, Spent::default());
-    let ended = Ended { profile: "default", method: &method, spent: &spent, record, took };
+    let ended = Ended { client: None, profile: "default", method: &method, spent: &spent, record, took };
     logged(|| (0..times).for_each(|_| log.ended(&ended)))
 }
 

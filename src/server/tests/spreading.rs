@@ -80,11 +80,12 @@ async fn a_service_is_told_where_its_connection_came_from() {
         let reply = Client::over(stream).ask(get("/")).await;
         // Never the unspecified address: the guard trusts it.
         let local: SocketAddr = ([127, 0, 0, 1], port).into();
-        let due = Arrival { listener, local: Some(local), peer: Some(peer) };
+        let due = Arrival { listener, local: Some(local), peer: Some(peer), uid: None };
         assert_eq!(reply.text(), format!("{due:?}"));
     }
     let reply = unix(&path).await.ask(get("/")).await;
-    assert_eq!(reply.text(), format!("{:?}", Arrival { listener: 2, local: None, peer: None }));
+    let uid = Some(rustix::process::geteuid().as_raw());
+    assert_eq!(reply.text(), format!("{:?}", Arrival { listener: 2, local: None, peer: None, uid }));
 }
 
 #[tokio::test]

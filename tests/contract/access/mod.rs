@@ -1,5 +1,6 @@
 //! Section 10: what may be sent, and by which client.
 
+mod callers;
 mod rules;
 
 use cxone_simulator::Endpoint;
