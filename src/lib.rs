@@ -49,7 +49,7 @@
 //!
 //! | floor | modules | may import |
 //! | --- | --- | --- |
-//! | 0 | `backoff`, `clock`, `drain`, `invalid`, `metrics`, `pause`, `secret`, `text` | nothing of ours |
+//! | 0 | `backoff`, `clock`, `drain`, `invalid`, `metrics`, `pause`, `reloads`, `secret`, `text` | nothing of ours |
 //! | 1 | `certificate`, `log` | `text` |
 //! | 1 | `header_case` | `invalid` |
 //! | 2 | `cause` | `certificate`, `text` |
@@ -59,9 +59,9 @@
 //! | 4 | `discovery` | `backoff`, `cause`, `clock`, `invalid`, `log`, `text`, `tokens` |
 //! | 4 | `proxy` | `access`, `backoff`, `cause`, `clock`, `drain`, `invalid`, `log`, `metrics`, `pause`, `text`, `tokens`, `upstream` |
 //! | 4 | `server` | `drain`, `header_case`, `invalid`, `log`, `text` |
-//! | 5 | `admin` | `access`, `clock`, `drain`, `metrics`, `pause`, `proxy`, `text`, `tokens` |
+//! | 5 | `admin` | `access`, `clock`, `drain`, `metrics`, `pause`, `proxy`, `reloads`, `text`, `tokens` |
 //! | 6 | `config` | `access`, `admin`, `cause`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `upstream` |
-//! | 7 | `run` | `access`, `admin`, `cause`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `pause`, `proxy`, `server`, `tokens`, `upstream` |
+//! | 7 | `run` | `access`, `admin`, `cause`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `pause`, `proxy`, `reloads`, `server`, `tokens`, `upstream` |
 //! | 8 | `commands` | `access`, `cause`, `certificate`, `clock`, `config`, `discovery`, `invalid`, `log`, `metrics`, `proxy`, `run`, `secret`, `server`, `text`, `tokens`, `upstream` |
 //! | 9 | `cli` | `access`, `commands`, `config` |
 //!
@@ -117,6 +117,7 @@ pub mod invalid;
 pub mod log;
 pub mod metrics;
 pub mod pause;
+pub mod reloads;
 pub mod secret;
 pub mod text;
 

@@ -11,7 +11,9 @@ mod repeats;
 use std::io::{self, IsTerminal};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Registry, fmt::MakeWriter, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 pub use repeats::{Due, Ended, Repeats};
 
@@ -56,9 +58,18 @@ const WAITING_LINES: usize = 1024;
 pub struct Log {
     _writer: WorkerGuard,
     dropped: ErrorCounter,
+    filter: reload::Handle<EnvFilter, Registry>,
 }
 
 impl Log {
+    /// Logs by this filter from now on.
+    pub fn set_filter(&self, filter: &str) -> Result<(), LogError> {
+        let filter = EnvFilter::try_new(filter)?;
+        // Fails only where the log is gone, and then nobody misses the filter.
+        let _ = self.filter.reload(filter);
+        Ok(())
+    }
+
     /// Reads how many lines have been dropped because the reader of the log was too slow.
     pub fn dropped_lines(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
         let dropped = self.dropped.clone();
@@ -79,24 +90,27 @@ pub fn start(settings: &Settings) -> Result<Log, LogError> {
         .thread_name("log")
         .finish(io::stderr());
     let dropped = writer.error_counter();
-    subscriber(&settings.filter, format, colour, writer)?.try_init()?;
+    let (subscriber, filter) = subscriber(&settings.filter, format, colour, writer)?;
+    subscriber.try_init()?;
     log_panics();
-    Ok(Log { _writer: guard, dropped })
+    Ok(Log { _writer: guard, dropped, filter })
 }
+
+type BoxedSubscriber = Box<dyn tracing::Subscriber + Send + Sync>;
 
 fn subscriber<W>(
     filter: &str,
     format: Format,
     colour: bool,
     writer: W,
-) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, tracing_subscriber::filter::ParseError>
+) -> Result<(BoxedSubscriber, reload::Handle<EnvFilter, Registry>), tracing_subscriber::filter::ParseError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     // A standard error that nobody reads must not turn into a panic, so failed writes go unsaid.
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
-    let filter = EnvFilter::try_new(filter)?;
-    Ok(match format {
+    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
+    let subscriber: BoxedSubscriber = match format {
         Format::Text => {
             let lines = lines.fmt_fields(fields::OneLine).with_ansi(colour);
             Box::new(tracing_subscriber::registry().with(filter).with(lines))
@@ -105,7 +119,8 @@ where
             let lines = lines.json().flatten_event(true).with_span_list(false).with_current_span(true);
             Box::new(tracing_subscriber::registry().with(filter).with(lines))
         }
-    })
+    };
+    Ok((subscriber, handle))
 }
 
 /// A panic becomes one line of the log instead of several beside it.
@@ -140,7 +155,7 @@ mod tests {
 
     fn lines(filter: &str, format: Format, colour: bool, log: impl FnOnce()) -> String {
         let recorder = Recorder::default();
-        let subscriber = subscriber(filter, format, colour, recorder.clone()).unwrap();
+        let (subscriber, _handle) = subscriber(filter, format, colour, recorder.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, log);
         recorder.take()
     }

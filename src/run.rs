@@ -3,13 +3,17 @@
 //! One thread for each core serves clients. The thread that calls [`start`] runs the refresh tasks and
 //! serves the admin pages, so that neither waits behind the other.
 
+mod before;
 mod dry_run;
 mod embedded;
 mod error;
 mod listeners;
 mod profiles;
+mod reload;
+mod tasks;
 mod workers;
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
@@ -26,12 +30,15 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::{self, Drainer, Phase};
-use crate::log::Log;
+use crate::log::{self, Log};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
-use crate::server::{self, Bound, Connections};
+use crate::reloads::Reloads;
+use crate::server::{self, Bound, Connections, Tuning};
 use dry_run::Stub;
 use listeners::Listeners;
+use reload::Live;
+use tasks::TaskEnd;
 
 /// The program's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -56,13 +63,13 @@ pub struct Running {
     pub proxy: Bound,
     /// Where the admin pages are.
     pub admin: Option<Bound>,
-    metrics: Metrics,
     drainer: Drainer,
     admin_drainer: Drainer,
     workers: Vec<oneshot::Receiver<()>>,
     admin_task: Option<JoinHandle<()>>,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<TaskEnd>,
     connections: Connections,
+    live: Live,
     /// What answers in place of the upstream.
     stub: Option<Stub>,
 }
@@ -100,13 +107,14 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
         metrics.record_latencies();
     }
     let mut tasks = JoinSet::new();
-    let profiles = profiles::prepare(config, &listeners, &clock, &metrics, &admin_drain, &mut tasks)?;
-    profiles::show_limits(&profiles, &metrics);
+    let shared = (&clock, &metrics, &admin_drain);
+    let prepared = profiles::prepare(config, (config, &listeners.bound), shared, &mut tasks, None)?;
+    let shown = profiles::show_limits(&prepared, &metrics);
     let guard = Guard::new(listeners::guard(config), &metrics, clock.clone());
-    let settings = profiles::proxy_settings(config, &listeners, &metrics);
+    let settings = profiles::proxy_settings(config, &listeners.bound, &metrics);
     let proxies: Vec<Proxy> = (0..threads)
         .map(|_| {
-            let profiles = profiles.iter().map(profiles::Prepared::on_this_core).collect::<Result<_, _>>()?;
+            let profiles = prepared.iter().map(|own| own.on_this_core(None)).collect::<Result<_, _>>()?;
             let (settings, guard) = (settings.clone(), guard.clone());
             Ok(Proxy::new(settings, guard, profiles, clock.clone(), &metrics, drain.clone()))
         })
@@ -116,27 +124,57 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
     let (workers, connections) = server::workers(sockets, threads, config.limits, problems.clone(), &drain);
     let counted = connections.clone();
     metrics.connections_open(move || counted.open() as u64);
-    let workers = workers.into_iter().zip(proxies).map(|(worker, proxy)| workers::spawn(worker, proxy));
-    let workers = workers.collect::<Result<_, _>>()?;
+    let mut tunings: Vec<Tuning> = workers.first().map(server::Worker::tuning).into_iter().collect();
+    let workers = workers.into_iter().zip(proxies.iter().cloned());
+    let workers = workers.map(|(worker, proxy)| workers::spawn(worker, proxy)).collect::<Result<_, _>>()?;
     let admin_bound = admin.as_ref().map(|listener| listener.bound.clone());
+    let reloads = Reloads::default();
+    let pages = profiles::pages(
+        config,
+        &prepared,
+        &bound,
+        &settings,
+        (metrics.clone(), clock.clone(), drain.clone()),
+        reloads.clone(),
+    );
+    let pages = Admin::new(pages, guard.clone());
     let admin_task = admin.map(|listener| {
-        let shared = (metrics.clone(), clock.clone(), drain);
-        let pages = profiles::pages(config, &profiles, &bound, &settings, shared);
-        let pages = Admin::new(pages, guard);
-        workers::spawn_admin(listener, pages, config.limits, problems, &admin_drain)
+        let (task, tuning) =
+            workers::spawn_admin(listener, pages.clone(), config.limits, problems, &admin_drain);
+        tunings.extend(tuning);
+        task
     });
     listeners::log_listening(config, &bound, admin_bound.as_ref());
-    let proxy = bound.into_iter().next().ok_or(StartError::NoListener)?;
+    let proxy = bound.first().cloned().ok_or(StartError::NoListener)?;
+    let live = Live {
+        initial: config.clone(),
+        config: config.clone(),
+        prepared,
+        retired: HashMap::new(),
+        settings,
+        proxies,
+        guard,
+        admin: pages,
+        bound,
+        tunings,
+        shown,
+        clock,
+        outcomes: metrics.counters(reload::COUNTER, "Attempts to read the configuration again, by outcome."),
+        metrics,
+        drain,
+        admin_drain,
+        reloads,
+    };
     Ok(Running {
         proxy,
         admin: admin_bound,
-        metrics,
         drainer,
         admin_drainer,
         workers,
         admin_task,
         tasks,
         connections,
+        live,
         stub: None,
     })
 }
@@ -144,21 +182,51 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
 impl Running {
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
-        &self.metrics
+        &self.live.metrics
+    }
+
+    /// Goes on with another configuration. Where it cannot be used nothing changes; log, metrics and `/status` say
+    /// so, and the result is false. `log` is the running log, where there is one.
+    pub fn reload(&mut self, config: &Config, log: Option<&Log>) -> bool {
+        let taken_over = match &self.stub {
+            Some(stub) => {
+                stub.divert(config).and_then(|diverted| self.live.take_over(&diverted, log, &mut self.tasks))
+            }
+            None => self.live.take_over(config, log, &mut self.tasks),
+        };
+        if let Err(error) = taken_over {
+            self.live.say_failure(&log::causes(&error));
+            return false;
+        }
+        true
+    }
+
+    /// Says that there is no configuration to go on with.
+    pub fn reload_failed(&self, error: &str) {
+        self.live.say_failure(error);
     }
 
     /// Resolves when the proxy can no longer do its work, with what has ended that should not have.
     /// Cancel safe.
     pub async fn failed(&mut self) -> &'static str {
+        let unexpected = async {
+            loop {
+                match self.tasks.join_next().await {
+                    Some(Ok(TaskEnd::Expected)) => {}
+                    Some(Ok(TaskEnd::Unexpected) | Err(_)) => return,
+                    None => std::future::pending().await,
+                }
+            }
+        };
         tokio::select! {
-            _ = self.tasks.join_next() => "a task that keeps a token fresh or discovers an API",
+            () = unexpected => "a task that keeps a token fresh or discovers an API",
             _ = select_all(&mut self.workers) => "a thread that serves clients",
         }
     }
 
     /// Says that the proxy is about to end, and waits: load balancers get the time to notice. Cancel safe.
     pub async fn announce_end(&self, delay: Duration) {
-        self.metrics.set_draining(true);
+        self.live.metrics.set_draining(true);
         self.drainer.advance(Phase::Announced);
         sleep(delay).await;
     }
@@ -166,7 +234,7 @@ impl Running {
     /// Stops accepting, lets open requests finish within `limit`, then cuts off what is left. The admin
     /// pages stay up until the end.
     pub async fn drain(self, limit: Duration) -> Ended {
-        self.metrics.set_draining(true);
+        self.live.metrics.set_draining(true);
         self.drainer.advance(Phase::Draining);
         let mut all = join_all(self.workers);
         let ended = if timeout(limit, &mut all).await.is_ok() {

@@ -2,9 +2,11 @@
 //! reason.
 
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use http::HeaderMap;
 use http::request::Parts;
 
@@ -23,7 +25,7 @@ pub struct Guard(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    settings: Settings,
+    settings: ArcSwap<Settings>,
     clock: Clock,
     refused: Counters<Refusal>,
     /// In the order of [`Refusal::ALL`]. Locked only where a request is refused.
@@ -34,7 +36,12 @@ impl Guard {
     /// A guard that goes by `settings`. All guards of a process count together.
     pub fn new(settings: Settings, metrics: &Metrics, clock: Clock) -> Self {
         let repeats = Mutex::new(Refusal::ALL.iter().map(|_| Repeats::new()).collect());
-        Self(Arc::new(Inner { settings, clock, refused: refusal_counters(metrics), repeats }))
+        Self(Arc::new(Inner {
+            settings: ArcSwap::from_pointee(settings),
+            clock,
+            refused: refusal_counters(metrics),
+            repeats,
+        }))
     }
 
     /// Admits a request or says what to answer; see [`guard::admit`].
@@ -44,7 +51,7 @@ impl Guard {
         local: Option<IpAddr>,
         is_upstream: impl Fn(bool, &str) -> bool,
     ) -> Result<Admitted, Problem> {
-        guard::admit(head, &self.0.settings, local, is_upstream).map_err(|refusal| {
+        guard::admit(head, &self.0.settings.load(), local, is_upstream).map_err(|refusal| {
             self.note(refusal, head);
             refusal.problem(head)
         })
@@ -53,7 +60,7 @@ impl Guard {
     /// Lets the page that sent `request` read the response with these `headers`, where the page's origin
     /// is allowed: whatever the response is, also one that refuses the request.
     pub fn allow_origin(&self, request: &HeaderMap, headers: &mut HeaderMap) {
-        if let Some(origin) = guard::allowed_origin(request, &self.0.settings) {
+        if let Some(origin) = guard::allowed_origin(request, &self.0.settings.load()) {
             cors::allow_origin(headers, origin);
         }
     }
@@ -64,8 +71,13 @@ impl Guard {
     }
 
     /// What the guard goes by.
-    pub fn settings(&self) -> &Settings {
-        &self.0.settings
+    pub fn settings(&self) -> impl Deref<Target = Arc<Settings>> {
+        self.0.settings.load()
+    }
+
+    /// Goes by other settings from now on, on every clone.
+    pub fn replace(&self, settings: Settings) {
+        self.0.settings.store(Arc::new(settings));
     }
 
     fn note(&self, refusal: Refusal, head: &Parts) {

@@ -24,7 +24,7 @@ const RENEWAL_RETRY: Duration = Duration::from_secs(5);
 /// Refuses those that may not act.
 pub(super) async fn only_here(State(site): State<Site>, request: Request, next: Next) -> Response {
     if request.method() == Method::POST && !(site.has_actions && is_own(request.headers(), request.uri())) {
-        let wall = site.pages.clock.now().wall;
+        let wall = site.pages.load().clock.now().wall;
         return Problem::new(ProblemKind::ActionDenied).into_response(request.method(), wall);
     }
     next.run(request).await

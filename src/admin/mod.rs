@@ -18,6 +18,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -45,6 +46,7 @@ use crate::drain::Drain;
 use crate::metrics::{self, Metrics, ProfileMetrics};
 use crate::pause::Pause;
 use crate::proxy::pace::Pace;
+use crate::reloads::Reloads;
 use crate::text::printable_bytes;
 use crate::tokens::TokenSource;
 
@@ -72,6 +74,8 @@ pub struct Pages {
     pub failures: Failures,
     /// The operator's switch.
     pub pause: Pause,
+    /// What came of the attempts to read the configuration again.
+    pub reloads: Reloads,
 }
 
 /// The address of an upstream at the moment of asking; `None` while it is not known.
@@ -106,7 +110,7 @@ pub struct Admin {
 /// What the handlers get.
 #[derive(Clone)]
 struct Site {
-    pages: Arc<Pages>,
+    pages: Arc<ArcSwap<Pages>>,
     history: Arc<Mutex<History>>,
     /// Whether actions are for whoever uses this connection.
     has_actions: bool,
@@ -114,7 +118,7 @@ struct Site {
 
 impl FromRef<Site> for Arc<Pages> {
     fn from_ref(site: &Site) -> Self {
-        Self::clone(&site.pages)
+        site.pages.load_full()
     }
 }
 
@@ -124,9 +128,19 @@ const PAGES: [&str; 7] = ["/", "/livez", "/readyz", "/metrics", "/status", "/his
 impl Admin {
     /// Serves `pages` to those that `guard` admits.
     pub fn new(pages: Pages, guard: Guard) -> Self {
-        let site = Site { pages: Arc::new(pages), history: Arc::default(), has_actions: false };
+        let site = Site {
+            pages: Arc::new(ArcSwap::from_pointee(pages)),
+            history: Arc::default(),
+            has_actions: false,
+        };
         let local = router(&Site { has_actions: true, ..site.clone() });
         Self { local, remote: router(&site), guard, site }
+    }
+
+    /// Shows these pages from now on, on every clone. The start of the process stays.
+    pub fn replace(&self, pages: Pages) {
+        let started = self.site.pages.load().started;
+        self.site.pages.store(Arc::new(Pages { started, ..pages }));
     }
 
     /// Takes samples for the history, for ever. Cancel safe.
@@ -154,8 +168,9 @@ impl Admin {
 
 impl Site {
     fn sample(&self) {
-        let (totals, in_flight) = (totals::totals(&self.pages), totals::in_flight(&self.pages));
-        self.history().sample(totals, in_flight, self.pages.clock.now());
+        let pages = self.pages.load();
+        let (totals, in_flight) = (totals::totals(&pages), totals::in_flight(&pages));
+        self.history().sample(totals, in_flight, pages.clock.now());
     }
 
     fn history(&self) -> std::sync::MutexGuard<'_, History> {
@@ -170,7 +185,7 @@ impl fmt::Debug for Admin {
 }
 
 fn router(site: &Site) -> Router {
-    let clock = site.pages.clock.clone();
+    let clock = site.pages.load().clock.clone();
     let panicked = {
         let clock = clock.clone();
         move |_: Box<dyn Any + Send>| -> Response<Body> {
@@ -260,7 +275,8 @@ async fn exposition(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
 
 async fn status(State(site): State<Site>) -> impl IntoResponse {
     let latest = site.history().latest();
-    let text = status::render(&site.pages, latest, site.has_actions, site.pages.clock.now());
+    let pages = site.pages.load();
+    let text = status::render(&pages, latest, site.has_actions, pages.clock.now());
     ([(CONTENT_TYPE, "application/json")], text)
 }
 

@@ -9,6 +9,7 @@ use super::{Pages, ProfilePages, pace::Pace, readiness, rfc3339::rfc3339};
 use crate::access::Failure;
 use crate::clock::Now;
 use crate::metrics::{Percentiles, RetryReason, Statuses, WaitReason};
+use crate::reloads::ReloadState;
 use crate::tokens::Snapshot;
 
 #[derive(Serialize)]
@@ -33,6 +34,7 @@ struct Status<'a> {
     rate_limited_responses: u64,
     wait_seconds: WaitSeconds,
     latency: Latency,
+    reload: Reload,
     failures: Vec<Failed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     profiles: Option<Vec<Profile<'a>>>,
@@ -50,6 +52,18 @@ struct Profile<'a> {
     upstream_responses: Statuses,
     rate_limited_responses: u64,
     wait_seconds: WaitSeconds,
+}
+
+/// What came of the attempts to read the configuration again.
+#[derive(Serialize)]
+struct Reload {
+    succeeded: u64,
+    failed: u64,
+    last_success: Option<String>,
+    last_failure: Option<String>,
+    /// `null` where the latest one was taken over.
+    last_error: Option<String>,
+    needs_restart: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -154,6 +168,7 @@ pub(super) fn render(
         rate_limited_responses: profiles.iter().map(|own| own.rate_limited_responses).sum(),
         wait_seconds: profiles.iter().fold(WaitSeconds::default(), |sum, own| sum.plus(own.wait_seconds)),
         latency: Latency { added_ms: latest.0.map(spread), upstream_ms: latest.1.map(spread) },
+        reload: reload(pages.reloads.state()),
         failures: pages.failures.latest().into_iter().map(failed).collect(),
         profiles: pages.named.then_some(profiles),
     };
@@ -189,6 +204,17 @@ fn profile<'a>(pages: &Pages, own: &'a ProfilePages, now: Now) -> Profile<'a> {
             token: own.metrics.waited_seconds(WaitReason::Token),
             queue: own.metrics.waited_seconds(WaitReason::Queue),
         },
+    }
+}
+
+fn reload(state: ReloadState) -> Reload {
+    Reload {
+        succeeded: state.succeeded,
+        failed: state.failed,
+        last_success: state.last_success.and_then(rfc3339),
+        last_failure: state.last_failure.and_then(rfc3339),
+        last_error: state.last_error,
+        needs_restart: state.needs_restart,
     }
 }
 

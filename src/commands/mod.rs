@@ -19,6 +19,7 @@ mod signals;
 pub mod simulate;
 pub mod summary;
 pub mod token;
+mod watched_files;
 
 pub use self::ending::Ending;
 use crate::config::{Environment, Flags};

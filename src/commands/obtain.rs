@@ -30,7 +30,7 @@ pub(super) enum NoToken {
 
 /// Loads the configuration, starts the log and asks once. Takes ten seconds at most.
 pub(super) fn obtain(flags: &Flags, environment: &Environment) -> Result<AccessToken, NoToken> {
-    let Loaded { config, warnings } = config::load(flags, environment)?;
+    let Loaded { config, warnings, .. } = config::load(flags, environment)?;
     // A log that has been started before, by a program that embeds this one, is as good.
     let _log = log::start(&config.log);
     for warning in warnings {

@@ -1,16 +1,17 @@
 //! `cxone-proxy serve`: the proxy, until a signal ends it.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use super::{
     complaint::{complain, complain_in, misconfigured},
     ending::Ending,
-    signals::{Signals, on_this_thread},
+    signals::{Event, Signals, on_this_thread},
     summary,
+    watched_files::WatchedFiles,
 };
 use crate::{
     config::{self, Config, Environment, Flags, Loaded},
-    log,
+    log::{self, Log},
     run::{self, Ended, Running, StartError},
 };
 
@@ -29,7 +30,7 @@ pub struct Options {
 
 /// Loads the configuration, serves, and drains.
 pub(super) fn run(flags: &Flags, environment: &Environment, options: Options) -> Ending {
-    let Loaded { config, warnings } = match config::load(flags, environment) {
+    let Loaded { config, warnings, files } = match config::load(flags, environment) {
         Ok(loaded) => loaded,
         Err(error) => return misconfigured(&error),
     };
@@ -46,7 +47,8 @@ pub(super) fn run(flags: &Flags, environment: &Environment, options: Options) ->
         match run::start(&config, log.as_ref(), how) {
             Ok(running) => {
                 let metrics = running.metrics().clone();
-                let ended = until_ended(running, &mut signals, &config).await;
+                let source = Source { flags, environment, log: log.as_ref() };
+                let ended = until_ended(running, &mut signals, config, Some((source, files))).await;
                 form.print(&metrics.summary());
                 Ok(ended)
             }
@@ -74,15 +76,49 @@ pub(super) fn not_started(error: &StartError, config: &Config) -> Ending {
     ending
 }
 
-/// Serves until the first signal, then drains; a second signal ends that at once.
-pub(super) async fn until_ended(mut running: Running, signals: &mut Signals, config: &Config) -> Ending {
-    tokio::select! {
-        signal = signals.next() => tracing::info!(signal, "draining"),
-        what = running.failed() => {
-            complain(&format!("{what} has ended; this is a fault of the program; the log says more"));
-            return Ending::Failed;
+/// Where another configuration comes from.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'s> {
+    flags: &'s Flags,
+    environment: &'s Environment,
+    /// The running log, where its filter can be changed.
+    log: Option<&'s Log>,
+}
+
+/// Serves until the first signal, then drains; a second signal ends that at once. SIGHUP, and a change of one of the
+/// files that the configuration came from, reads it again where there is a source.
+pub(super) async fn until_ended(
+    mut running: Running,
+    signals: &mut Signals,
+    mut config: Config,
+    source: Option<(Source<'_>, Vec<PathBuf>)>,
+) -> Ending {
+    let (source, files) = source.unzip();
+    let mut files = WatchedFiles::new(files.unwrap_or_default());
+    let signal = loop {
+        let watched = WatchedFiles::none();
+        let watched = if config.watch { &files } else { &watched };
+        let why = tokio::select! {
+            event = signals.any() => match (event, source) {
+                (Event::End(signal), _) => break signal,
+                (Event::HangUp, Some(_)) => "SIGHUP",
+                (Event::HangUp, None) => {
+                    tracing::warn!("SIGHUP is ignored: this command has no configuration to read again");
+                    continue;
+                }
+            },
+            () = watched.changed() => "a file has changed",
+            what = running.failed() => {
+                complain(&format!("{what} has ended; this is a fault of the program; the log says more"));
+                return Ending::Failed;
+            }
+        };
+        if let Some(source) = source {
+            tracing::debug!(why, "the configuration is read again");
+            reload(&mut running, &mut config, &mut files, source);
         }
-    }
+    };
+    tracing::info!(signal, "draining");
     let ending = async {
         running.announce_end(config.drain_delay).await;
         running.drain(config.drain_timeout).await
@@ -101,6 +137,26 @@ pub(super) async fn until_ended(mut running: Running, signals: &mut Signals, con
         signal = signals.next() => {
             tracing::warn!(signal, "ended at once by a second signal");
             Ending::Signalled(signal)
+        }
+    }
+}
+
+/// Reads the configuration again. Where it cannot be used, the old one stays.
+fn reload(running: &mut Running, config: &mut Config, files: &mut WatchedFiles, source: Source<'_>) {
+    let looks = files.looks();
+    match config::load(source.flags, source.environment) {
+        Ok(loaded) => {
+            for warning in loaded.warnings {
+                tracing::warn!("{warning}");
+            }
+            files.watch(loaded.files, &looks);
+            if running.reload(&loaded.config, source.log) {
+                *config = loaded.config;
+            }
+        }
+        Err(error) => {
+            files.watch(error.files.clone(), &looks);
+            running.reload_failed(&error.to_string().replace('\n', "; "));
         }
     }
 }

@@ -95,6 +95,7 @@ fn parts(
     let in_flight = validation.count(&o::IN_FLIGHT);
     let drain_delay = validation.duration(&o::DRAIN_DELAY);
     let drain_timeout = validation.duration(&o::DRAIN_TIMEOUT);
+    let watch = validation.value(&o::WATCH, |text| values::one_of(text, &values::SWITCH));
     let threads = validation.optional_count(&o::THREADS);
     let log = log_settings(validation, no_color);
     let access_log = access_log(validation);
@@ -120,6 +121,7 @@ fn parts(
         in_flight: whole(in_flight?),
         drain_delay: drain_delay?,
         drain_timeout: drain_timeout?,
+        watch: watch?,
         threads: threads?.and_then(NonZeroUsize::new),
         log: log?,
         values: configured::values(validation.layers, tables),

@@ -17,6 +17,8 @@ pub struct ConfigError {
     pub faults: Vec<Fault>,
     /// The form of the log that would have been, so that the errors can take the same form.
     pub log_format: Option<log::Format>,
+    /// The files that the configuration came from.
+    pub files: Vec<PathBuf>,
 }
 
 impl fmt::Display for ConfigError {

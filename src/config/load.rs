@@ -1,17 +1,21 @@
 //! Reads the sources in their order, and hands all values on to be validated.
 
-use std::{ffi::OsStr, fs, path::Path};
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{
     assembly,
     environment::Environment,
     error::{ConfigError, Fault},
-    file::{self, Contents},
+    file::{self, Contents, ProfileTable},
     files,
     flags::Flags,
     forward_proxy,
     layers::{self, Layers},
-    options::{self, CONFIG_VARIABLE},
+    options::{self, CONFIG_VARIABLE, Form},
     settings::Config,
     source::Source,
     validation::Validation,
@@ -26,6 +30,8 @@ pub struct Loaded {
     pub config: Config,
     /// What works but should be looked at.
     pub warnings: Vec<Warning>,
+    /// The files that it came from: where one of them changes it is another configuration.
+    pub files: Vec<PathBuf>,
 }
 
 /// Puts flags, environment, file and defaults together; the first is the strongest.
@@ -38,14 +44,17 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
     let Contents { found, profiles, rate_limits } = read_file(flags, environment, &mut faults);
     levels.extend([found, layers::defaults()]);
     let layers = Layers(levels);
+    let files = files_of(config_path(flags, environment).map(|(path, _)| path), &layers, &profiles);
     let mut warnings = Vec::new();
     let (forward_proxy, names) = forward_proxy::read(environment, &mut faults, &mut warnings);
     let mut validation = Validation::new(&layers, faults);
     validation.warnings = warnings;
     validation.forward_proxy_names = names;
-    let (config, warnings) =
-        assembly::config(validation, (&profiles, &rate_limits), forward_proxy, no_color(environment))?;
-    Ok(Loaded { config, warnings })
+    let built = assembly::config(validation, (&profiles, &rate_limits), forward_proxy, no_color(environment));
+    match built {
+        Ok((config, warnings)) => Ok(Loaded { config, warnings, files }),
+        Err(error) => Err(ConfigError { files, ..error }),
+    }
 }
 
 /// What is logged and how, for commands that need no upstream: nothing else is read or validated.
@@ -80,10 +89,25 @@ fn no_color(environment: &Environment) -> bool {
 }
 
 fn read_file(flags: &Flags, environment: &Environment, faults: &mut Vec<Fault>) -> Contents {
-    let by_flag = flags.config.as_deref().map(|path| (path, Source::Flag("config")));
-    let by_variable = || environment.value(CONFIG_VARIABLE).map(|p| (p, Source::Variable(CONFIG_VARIABLE)));
-    let Some((path, origin)) = by_flag.or_else(by_variable) else { return Contents::default() };
+    let Some((path, origin)) = config_path(flags, environment) else { return Contents::default() };
     read_named(path, origin, faults)
+}
+
+/// The configuration file, and who names it.
+fn config_path<'s>(flags: &'s Flags, environment: &'s Environment) -> Option<(&'s OsStr, Source)> {
+    let by_flag = flags.config.as_deref().map(|path| (path, Source::Flag("config")));
+    by_flag.or_else(|| environment.value(CONFIG_VARIABLE).map(|p| (p, Source::Variable(CONFIG_VARIABLE))))
+}
+
+/// All files that the configuration consists of or names.
+fn files_of(config: Option<&OsStr>, layers: &Layers, profiles: &[ProfileTable]) -> Vec<PathBuf> {
+    let flat = layers.0.iter().flatten();
+    let named = flat.chain(profiles.iter().flat_map(|profile| &profile.found));
+    let named = named.filter(|found| found.entry.form == Form::File).map(|found| PathBuf::from(&found.text));
+    let mut files: Vec<PathBuf> = config.map(PathBuf::from).into_iter().chain(named).collect();
+    files.sort_unstable();
+    files.dedup();
+    files
 }
 
 fn read_named(path: &OsStr, origin: Source, faults: &mut Vec<Fault>) -> Contents {

@@ -50,6 +50,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// How long open requests may take to finish after that.
     pub drain_timeout: Duration,
+    /// A change of a file that the configuration came from has it read again.
+    pub watch: bool,
     /// Threads that serve clients; `None` is one for each core.
     pub threads: Option<NonZeroUsize>,
     /// What is logged, and how.
@@ -84,7 +86,7 @@ pub struct Profile {
 }
 
 /// Where requests go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
     /// Its origin and path prefix, unless they are to be discovered.
     pub base_url: Arc<BaseUrl>,

@@ -131,7 +131,7 @@ impl<'a> Validation<'a> {
         self.warnings.retain(|warning| seen.insert(warning.to_string()));
         match built {
             Ok(built) if self.faults.is_empty() => Ok((built, self.warnings)),
-            Ok(_) | Err(Reported) => Err(ConfigError { faults: self.faults, log_format }),
+            Ok(_) | Err(Reported) => Err(ConfigError { faults: self.faults, log_format, files: Vec::new() }),
         }
     }
 

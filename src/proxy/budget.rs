@@ -23,6 +23,12 @@ impl Budget {
         Self { limit, used: Arc::default() }
     }
 
+    /// The same budget with another limit from now on; what is used stays used.
+    #[must_use]
+    pub fn with_size(&self, limit: usize) -> Self {
+        Self { limit, used: Arc::clone(&self.used) }
+    }
+
     /// A part of no size yet.
     pub fn reserved(&self) -> Reserved {
         Reserved { budget: self.clone(), bytes: 0 }

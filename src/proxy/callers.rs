@@ -1,5 +1,7 @@
 //! Callers at work: each request is one client's, and counts for it.
 
+use std::sync::Arc;
+
 use http::request::Parts;
 
 use super::arrival::Arrival;
@@ -11,7 +13,7 @@ use crate::metrics::{ClientRequests, Metrics};
 #[derive(Debug)]
 pub struct Callers {
     clients: Clients,
-    paces: Vec<Option<Pace>>,
+    paces: Vec<Option<(Rate, Arc<Pace>)>>,
     requests: ClientRequests,
 }
 
@@ -25,22 +27,38 @@ pub(super) struct Caller<'c> {
 
 impl Callers {
     /// These clients, each with the most requests in a window that it may send, where there is a limit. `queue` is
-    /// the most requests of one client that wait for their turn.
-    pub fn new(clients: Vec<(Client, Option<Rate>)>, queue: usize, metrics: &Metrics) -> Self {
+    /// the most requests of one client that wait for their turn. A client with the rate that it had `before` goes on
+    /// with what it has used of it.
+    pub fn new(
+        clients: Vec<(Client, Option<Rate>)>,
+        queue: usize,
+        metrics: &Metrics,
+        before: Option<&Self>,
+    ) -> Self {
         let (clients, rates): (Vec<_>, Vec<_>) = clients.into_iter().unzip();
         let pace = |(client, rate): (&Client, Option<Rate>)| {
+            let rate = rate?;
+            if let Some(same) = before.and_then(|before| before.pace_of(&client.name, rate)) {
+                return Some((rate, same));
+            }
             let settings = PaceSettings {
                 adaptive: false,
-                max: Some(rate?),
+                max: Some(rate),
                 concurrent: None,
                 queue,
                 budget: None,
                 limits: Vec::new(),
             };
-            Some(Pace::new(&format!("client {}", client.name), &settings))
+            Some((rate, Arc::new(Pace::new(&format!("client {}", client.name), &settings))))
         };
         let paces = clients.iter().zip(rates).map(pace).collect();
         Self { clients: Clients::new(clients), paces, requests: metrics.client_requests() }
+    }
+
+    fn pace_of(&self, name: &str, rate: Rate) -> Option<Arc<Pace>> {
+        let known = self.clients.all().iter().zip(&self.paces);
+        let (_, own) = known.into_iter().find(|(client, _)| &*client.name == name)?;
+        own.as_ref().filter(|(own, _)| *own == rate).map(|(_, pace)| Arc::clone(pace))
     }
 
     /// Whose request it is.
@@ -48,7 +66,7 @@ impl Callers {
         let unknown = || Problem::new(ProblemKind::ClientUnknown);
         let index = self.clients.identify(&head.headers, arrival.uid).map_err(|found| found.problem())?;
         let client = self.clients.all().get(index).ok_or_else(unknown)?;
-        let pace = self.paces.get(index).and_then(Option::as_ref);
+        let pace = self.paces.get(index).and_then(Option::as_ref).map(|(_, pace)| &**pace);
         Ok(Caller { client, requests: &self.requests, pace })
     }
 }

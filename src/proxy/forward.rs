@@ -82,7 +82,7 @@ impl Shared {
         if settings.origins.is_empty() {
             return None;
         }
-        access::guard::allowed_origin(&head.headers, settings).cloned()
+        access::guard::allowed_origin(&head.headers, &settings).cloned()
     }
 
     /// `head` stays where it is until the first attempt takes it: it is large, and each function that it is handed

@@ -40,7 +40,7 @@ pub struct Profile {
     /// Its access tokens.
     pub tokens: TokenSource,
     /// Where its requests go.
-    pub destination: Destination,
+    pub destination: Arc<Destination>,
     /// Addresses below `_links` in JSON become local.
     pub rewrites_json_links: bool,
     /// Where it is counted.
@@ -51,6 +51,8 @@ pub struct Profile {
     pub health: Arc<Health>,
     /// When its requests may be sent; all cores share it.
     pub pace: Arc<Pace>,
+    /// What it needs for as long as a request uses it: the tasks that keep its token fresh.
+    pub keeps: Vec<Arc<dyn Send + Sync>>,
 }
 
 /// The way to one upstream, for one core.

@@ -2,10 +2,12 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 
@@ -22,7 +24,8 @@ use crate::metrics::Metrics;
 /// The proxy, for one core. Cheap to clone; all clones share their connections.
 #[derive(Clone)]
 pub struct Proxy {
-    shared: Arc<Shared>,
+    /// Requests load it once, so each goes on under what it began with.
+    shared: Arc<ArcSwap<Shared>>,
     arrival: Arrival,
     /// What lives as long as the proxy does.
     owned: Option<Arc<dyn Send + Sync>>,
@@ -40,8 +43,22 @@ impl Proxy {
     ) -> Self {
         let problems = problem_counters(metrics);
         let access_log = Arc::new(settings.access_log.clone());
-        let shared = Arc::new(Shared { settings, access_log, guard, profiles, clock, problems, drain });
-        Self { shared, arrival: Arrival::default(), owned: None }
+        let shared = Shared { settings, access_log, guard, profiles, clock, problems, drain };
+        Self { shared: Arc::new(ArcSwap::from_pointee(shared)), arrival: Arrival::default(), owned: None }
+    }
+
+    /// Goes on with these settings and profiles for all requests that come from now on, on every clone.
+    pub fn replace(&self, settings: Settings, profiles: Vec<Profile>) {
+        let before = self.shared.load();
+        let access_log = Arc::new(settings.access_log.clone());
+        let (guard, clock, drain) = (before.guard.clone(), before.clock.clone(), before.drain.clone());
+        let problems = before.problems.clone();
+        self.shared.store(Arc::new(Shared { settings, access_log, guard, profiles, clock, problems, drain }));
+    }
+
+    /// The profiles of this core.
+    pub fn profiles(&self) -> impl Deref<Target = [Profile]> {
+        Profiles(self.shared.load_full())
     }
 
     /// The same proxy for requests that come in this way.
@@ -59,9 +76,20 @@ impl Proxy {
     /// Looks after idle upstream connections. To be called every few seconds on the core that the
     /// proxy belongs to.
     pub fn sweep(&self) {
-        for profile in &self.shared.profiles {
+        for profile in &self.shared.load().profiles {
             profile.destination.sweep();
         }
+    }
+}
+
+/// The profiles of one configuration.
+struct Profiles(Arc<Shared>);
+
+impl Deref for Profiles {
+    type Target = [Profile];
+
+    fn deref(&self) -> &[Profile] {
+        &self.0.profiles
     }
 }
 
@@ -93,7 +121,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Self { shared, arrival, owned } = self.clone();
+        let (shared, arrival, owned) = (self.shared.load_full(), self.arrival, self.owned.clone());
         let (head, body) = request.into_parts();
         Box::pin(async move {
             let response = shared.respond(arrival, head, body).await;

@@ -37,6 +37,7 @@ const ADDED: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Stub {
     task: JoinHandle<()>,
+    address: String,
     _drainer: drain::Drainer,
 }
 
@@ -48,30 +49,38 @@ impl Drop for Stub {
 
 /// Starts a stub, and changes the configuration so that all requests and all token requests go there.
 pub(super) fn divert(config: &Config) -> Result<(Config, Stub), StartError> {
-    let mut diverted = config.clone();
     let listen = Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let listener = server::bind(&listen).map_err(|error| StartError::Listen { name: "--dry-run", error })?;
     let address = listener.bound.to_string();
-    for profile in &mut diverted.profiles {
-        let prefix = profile.upstream.base_url.prefix();
-        let base: Result<BaseUrl, _> = format!("http://{address}{prefix}").parse();
-        profile.upstream.base_url = Arc::new(base.map_err(std::io::Error::other)?);
-        profile.upstream.discovery = None;
-        let token_url = format!("http://{address}{TOKEN_PATH}").parse();
-        profile.oauth.token_url = token_url.map_err(std::io::Error::other)?;
-    }
     let (drainer, drain) = drain::drain();
     let limits = Limits { header_size: config.limits.header_size.saturating_add(ADDED), ..config.limits };
     // What the stub cannot read is no problem of the proxy's own, so its counters are nobody's.
     let clock = Clock::System;
     let problems = parse_problems(&Metrics::new("", clock.now().wall), &clock, &Failures::default());
     let (workers, _) = server::workers(vec![listener], 1, limits, problems, &drain);
-    let task = serve(workers);
+    let stub = Stub { task: serve(workers), address, _drainer: drainer };
     tracing::warn!(
-        stub = address,
+        stub = stub.address,
         "dry run: no request goes to the CXone API or to the token endpoint; a stub answers 200 to everything"
     );
-    Ok((diverted, Stub { task, _drainer: drainer }))
+    Ok((stub.divert(config)?, stub))
+}
+
+impl Stub {
+    /// The configuration with all requests and all token requests going here.
+    pub(super) fn divert(&self, config: &Config) -> Result<Config, StartError> {
+        let mut diverted = config.clone();
+        let address = &self.address;
+        for profile in &mut diverted.profiles {
+            let prefix = profile.upstream.base_url.prefix();
+            let base: Result<BaseUrl, _> = format!("http://{address}{prefix}").parse();
+            profile.upstream.base_url = Arc::new(base.map_err(std::io::Error::other)?);
+            profile.upstream.discovery = None;
+            let token_url = format!("http://{address}{TOKEN_PATH}").parse();
+            profile.oauth.token_url = token_url.map_err(std::io::Error::other)?;
+        }
+        Ok(diverted)
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "dropping the `Stub` ends it")]

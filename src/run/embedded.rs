@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::error::StartError;
-use super::listeners::{self, Listeners};
+use super::listeners;
 use super::{VERSION, profiles};
 use crate::access::Guard;
 use crate::clock::Clock;
@@ -24,11 +24,11 @@ impl Proxy {
         let metrics = Metrics::new(VERSION, clock.now().wall);
         let (drainer, drain) = drain::drain();
         let mut tasks = JoinSet::new();
-        let none = Listeners { proxy: Vec::new(), bound: Vec::new(), admin: None };
-        let prepared = profiles::prepare(config, &none, &clock, &metrics, &drain, &mut tasks)?;
+        let prepared =
+            profiles::prepare(config, (config, &[]), (&clock, &metrics, &drain), &mut tasks, None)?;
         let guard = Guard::new(listeners::guard(config), &metrics, clock.clone());
-        let own = prepared.iter().map(profiles::Prepared::on_this_core).collect::<Result<_, _>>()?;
-        let settings = profiles::proxy_settings(config, &none, &metrics);
+        let own = prepared.iter().map(|own| own.on_this_core(None)).collect::<Result<_, _>>()?;
+        let settings = profiles::proxy_settings(config, &[], &metrics);
         let proxy = Self::new(settings, guard, own, clock, &metrics, drain);
         // Dropping the set ends its tasks.
         Ok(proxy.owning(Arc::new((drainer, tasks))))

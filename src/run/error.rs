@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::log::LogError;
 use crate::server::ListenError;
 use crate::tokens::HttpClientError;
 use crate::upstream::tls::TlsError;
@@ -25,6 +26,9 @@ pub enum StartError {
     /// The token endpoint or the discovery cannot be asked as configured.
     #[error("the token endpoint or the discovery cannot be asked as configured")]
     Client(#[from] HttpClientError),
+    /// The filter of the log cannot be changed.
+    #[error("the log's filter cannot be changed")]
+    Log(#[from] LogError),
     /// There is no listener at all.
     #[error("there is no listener")]
     NoListener,

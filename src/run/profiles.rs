@@ -1,14 +1,15 @@
 //! Profiles before there is one of each for every core: tokens kept fresh, APIs discovered.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::VERSION;
+use super::before::{Before, reaches_alike};
 use super::error::StartError;
-use super::listeners::Listeners;
+use super::tasks::{TaskEnd, TaskGuard};
 use crate::access::Failures;
 use crate::admin::{Pages, ProfilePages};
 use crate::cause::Origins;
@@ -22,21 +23,26 @@ use crate::proxy::pace::{LimitState, Pace, PaceState};
 use crate::proxy::{
     self, ApiUpstream, Budget, Callers, Connect, Destination, Health, Profile, Refusals, Selector,
 };
-use crate::server::Bound;
+use crate::reloads::Reloads;
+use crate::server::{Bound, Listen};
 use crate::tokens::{self, Network, TokenSource};
 use crate::upstream::{self, BaseUrl};
 
 /// A profile before there is one of it for each core.
 pub(super) struct Prepared {
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     selector: Selector,
     listener: Option<usize>,
     address: Option<String>,
-    tokens: TokenSource,
+    pub(super) tokens: TokenSource,
+    /// The tasks that it needs, and others perhaps as well.
+    tasks: Vec<TaskGuard>,
     place: Place,
+    /// It is reached as the profile of this name was before.
+    is_reached_as_before: bool,
     connect: Connect,
     rewrites_json_links: bool,
-    metrics: ProfileMetrics,
+    pub(super) metrics: ProfileMetrics,
     origins: Origins,
     health: Arc<Health>,
     pace: Arc<Pace>,
@@ -49,45 +55,71 @@ enum Place {
     Discovered(watch::Receiver<Option<Arc<BaseUrl>>>),
 }
 
-/// Every profile, with the tasks that keep its token fresh and discover its API. `stop` ends the former.
+/// Every profile, with the tasks that keep its token fresh and discover its API. `listeners` are those of the
+/// configuration that the process started with; `stop` ends the tasks of tokens. What is as it was `before` is
+/// taken from there.
 pub(super) fn prepare(
     config: &Config,
-    listeners: &Listeners,
-    clock: &Clock,
-    metrics: &Metrics,
-    stop: &Drain,
-    tasks: &mut JoinSet<()>,
+    listeners: (&Config, &[Bound]),
+    (clock, metrics, stop): (&Clock, &Metrics, &Drain),
+    tasks: &mut JoinSet<TaskEnd>,
+    before: Option<Before<'_>>,
 ) -> Result<Vec<Prepared>, StartError> {
     let mut prepared: Vec<Prepared> = Vec::new();
-    let mut own_listeners = 0;
     for (index, profile) in config.profiles.iter().enumerate() {
-        let metrics = metrics.profile(&profile.name);
-        let tokens = match prepared.get(profile.credentials).filter(|_| profile.credentials != index) {
-            Some(shared) => shared.tokens.clone(),
-            None => keep_fresh(config, profile, clock, &metrics, stop, tasks)?,
+        let known = before.and_then(|before| before.profile(&profile.name));
+        let metrics = before
+            .and_then(|before| before.metrics(&profile.name))
+            .unwrap_or_else(|| metrics.profile(&profile.name));
+        let shared = prepared.get(profile.credentials).filter(|_| profile.credentials != index);
+        let shared = shared.or_else(|| before?.with_tokens_of(config, profile));
+        let (tokens, keeper) = match shared {
+            Some(own) => (own.tokens.clone(), own.tasks.first().cloned()),
+            None => keep_fresh(config, profile, clock, &metrics, stop, tasks)
+                .map(|(own, task)| (own, Some(task)))?,
         };
-        // The first listener is shared; those of profiles follow in their order.
-        let listener = profile.listen.as_ref().map(|_| {
-            own_listeners += 1;
-            own_listeners
+        let same_way = known.filter(|(old, own)| {
+            // What is discovered is found with a token.
+            let discovers = profile.upstream.discovery.is_some();
+            before.is_some_and(|before| reaches_alike((before.config, old), (config, profile)))
+                && (!discovers || own.tokens.is_same(&tokens))
         });
-        let address = listener.and_then(|index| listeners.bound.get(index)).map(ToString::to_string);
+        let mut own_tasks: Vec<TaskGuard> = keeper.into_iter().collect();
+        let place = match same_way {
+            Some((_, own)) => {
+                own_tasks.extend(own.tasks.get(1).cloned());
+                own.place.clone()
+            }
+            None => place(config, profile, &tokens, clock, tasks, &mut own_tasks)?,
+        };
+        let learned = known.filter(|(old, _)| old.pace == profile.pace).map(|(_, own)| Arc::clone(&own.pace));
+        let listener = profile.listen.as_ref().map(|listen| own_listener(listeners.0, listen));
+        let address = listener.and_then(|index| listeners.1.get(index)).map(ToString::to_string);
         prepared.push(Prepared {
             name: profile.name.as_str().into(),
             selector: profile.selector.clone(),
             listener,
             address,
-            place: place(config, profile, &tokens, clock, tasks)?,
+            place,
             tokens,
+            tasks: own_tasks,
+            is_reached_as_before: same_way.is_some(),
             connect: connect(config, profile),
             rewrites_json_links: profile.rewrite_json_links,
             metrics,
             origins: profile.oauth.origins.clone(),
-            health: Arc::default(),
-            pace: Arc::new(Pace::new(&profile.name, &profile.pace)),
+            health: known.map(|(_, own)| Arc::clone(&own.health)).unwrap_or_default(),
+            pace: learned.unwrap_or_else(|| Arc::new(Pace::new(&profile.name, &profile.pace))),
         });
     }
     Ok(prepared)
+}
+
+/// The index of the listener that is bound to this address. The first one is shared; those of profiles follow in
+/// their order. One that is not bound is nobody's until the next start.
+fn own_listener(started: &Config, listen: &Listen) -> usize {
+    let own = started.profiles.iter().filter_map(|profile| profile.listen.as_ref());
+    own.enumerate().find(|(_, own)| *own == listen).map_or(usize::MAX, |(index, _)| index + 1)
 }
 
 fn keep_fresh(
@@ -96,16 +128,29 @@ fn keep_fresh(
     clock: &Clock,
     metrics: &ProfileMetrics,
     stop: &Drain,
-    tasks: &mut JoinSet<()>,
-) -> Result<TokenSource, StartError> {
+    tasks: &mut JoinSet<TaskEnd>,
+) -> Result<(TokenSource, TaskGuard), StartError> {
     let forward_proxy = config.forward_proxy.toward(&profile.oauth.token_url).cloned();
     let network = Network { tls: profile.upstream.trust.client_config(&[]), forward_proxy };
     let (source, task) =
         tokens::new(profile.oauth.clone(), network, clock.clone(), metrics.token_observer())?;
+    let (guard, gone) = TaskGuard::new();
     let stop = stop.clone();
     let span = span(config, "tokens", &profile.name);
-    tasks.spawn(async move { task.run(stop.reached(Phase::Draining)).await }.instrument(span));
-    Ok(source)
+    let stopped = async move {
+        tokio::select! {
+            () = stop.reached(Phase::Draining) => {}
+            () = gone => {}
+        }
+    };
+    tasks.spawn(
+        async move {
+            task.run(stopped).await;
+            TaskEnd::Expected
+        }
+        .instrument(span),
+    );
+    Ok((source, guard))
 }
 
 /// Where a profile's requests go; where that is to be discovered, the task that does so starts here.
@@ -114,7 +159,8 @@ fn place(
     profile: &Configured,
     tokens: &TokenSource,
     clock: &Clock,
-    tasks: &mut JoinSet<()>,
+    tasks: &mut JoinSet<TaskEnd>,
+    own_tasks: &mut Vec<TaskGuard>,
 ) -> Result<Place, StartError> {
     let Some(settings) = &profile.upstream.discovery else {
         return Ok(Place::Fixed(profile.upstream.base_url.clone()));
@@ -124,7 +170,15 @@ fn place(
     let discoverer = Discoverer::new(settings.clone(), network)?;
     let (publish, found) = watch::channel(None);
     let task = discovery::run(discoverer, tokens.clone(), clock.clone(), str::parse, publish);
-    tasks.spawn(task.instrument(span(config, "discovery", &profile.name)));
+    let (guard, gone) = TaskGuard::new();
+    own_tasks.push(guard);
+    let until_gone = async move {
+        tokio::select! {
+            () = task => TaskEnd::Unexpected,
+            () = gone => TaskEnd::Expected,
+        }
+    };
+    tasks.spawn(until_gone.instrument(span(config, "discovery", &profile.name)));
     Ok(Place::Discovered(found))
 }
 
@@ -154,20 +208,27 @@ fn connect(config: &Config, profile: &Configured) -> Connect {
 }
 
 impl Prepared {
-    /// The profile for one core.
-    pub(super) fn on_this_core(&self) -> Result<Profile, StartError> {
+    /// The profile for one core; `before` is the one of this name that the core had.
+    pub(super) fn on_this_core(&self, before: Option<&Profile>) -> Result<Profile, StartError> {
+        let same_way = before.filter(|_| self.is_reached_as_before);
+        let destination = match same_way {
+            // With its open connections.
+            Some(before) => Arc::clone(&before.destination),
+            None => Arc::new(match &self.place {
+                Place::Fixed(base) => Destination::Fixed(base.clone(), (self.connect)(base.clone())?),
+                Place::Discovered(found) => Destination::discovered(found.clone(), self.connect.clone()),
+            }),
+        };
         Ok(Profile {
             name: self.name.clone(),
             selector: self.selector.clone(),
             listener: self.listener,
             address: self.address.clone(),
             tokens: self.tokens.clone(),
-            destination: match &self.place {
-                Place::Fixed(base) => Destination::Fixed(base.clone(), (self.connect)(base.clone())?),
-                Place::Discovered(found) => Destination::discovered(found.clone(), self.connect.clone()),
-            },
+            destination,
+            keeps: self.tasks.iter().map(|task| Arc::clone(&task.0) as Arc<dyn Send + Sync>).collect(),
             rewrites_json_links: self.rewrites_json_links,
-            metrics: self.metrics.for_core(),
+            metrics: before.map_or_else(|| self.metrics.for_core(), |before| before.metrics.clone()),
             origins: self.origins.clone(),
             health: Arc::clone(&self.health),
             pace: Arc::clone(&self.pace),
@@ -180,10 +241,25 @@ fn is_named(config: &Config) -> bool {
     config.profiles.len() > 1 || config.profiles.iter().any(|profile| profile.name != "default")
 }
 
-/// What the metrics say of the limits of all profiles.
-pub(super) fn show_limits(prepared: &[Prepared], metrics: &Metrics) {
-    let paces: Vec<_> = prepared.iter().map(|own| (own.name.to_string(), Arc::clone(&own.pace))).collect();
-    metrics.limits(move || paces.iter().flat_map(|(name, pace)| readings(name, &pace.state())).collect());
+/// The limits that the metrics show.
+pub(super) type ShownLimits = Arc<Mutex<Limits>>;
+/// Each with its profile's name.
+pub(super) type Limits = Vec<(String, Arc<Pace>)>;
+
+/// The limits of all profiles.
+pub(super) fn limits(prepared: &[Prepared]) -> Limits {
+    prepared.iter().map(|own| (own.name.to_string(), Arc::clone(&own.pace))).collect()
+}
+
+/// Has the metrics show the limits of all profiles, and those that replace them.
+pub(super) fn show_limits(prepared: &[Prepared], metrics: &Metrics) -> ShownLimits {
+    let shown = Arc::new(Mutex::new(limits(prepared)));
+    let read = Arc::clone(&shown);
+    metrics.limits(move || {
+        let paces = read.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        paces.iter().flat_map(|(name, pace)| readings(name, &pace.state())).collect()
+    });
+    shown
 }
 
 fn readings(profile: &str, state: &PaceState) -> Vec<LimitReading> {
@@ -201,10 +277,10 @@ fn readings(profile: &str, state: &PaceState) -> Vec<LimitReading> {
 }
 
 /// How the proxy is set up, with a member of `CDN-Loop` of this process's own.
-pub(super) fn proxy_settings(config: &Config, listeners: &Listeners, metrics: &Metrics) -> proxy::Settings {
+pub(super) fn proxy_settings(config: &Config, listeners: &[Bound], metrics: &Metrics) -> proxy::Settings {
     proxy::Settings {
         via: config.via,
-        callers: callers(config, metrics),
+        callers: callers(config, metrics, None),
         rules: config.rules.clone(),
         refusals: Refusals::default(),
         server_timing: config.server_timing,
@@ -215,17 +291,34 @@ pub(super) fn proxy_settings(config: &Config, listeners: &Listeners, metrics: &M
         access_log: config.access_log.clone(),
         stall_timeout: config.limits.stall_timeout,
         loop_member: proxy::Settings::loop_member(fastrand::u64(..)),
-        listeners: listeners.bound.iter().map(|bound| Bound::addresses(bound).first().copied()).collect(),
+        listeners: listeners.iter().map(|bound| Bound::addresses(bound).first().copied()).collect(),
         pause: Pause::default(),
         failures: Failures::default(),
     }
 }
 
-fn callers(config: &Config, metrics: &Metrics) -> Option<Arc<Callers>> {
+/// The same for another configuration: what is known of the process goes on.
+pub(super) fn next_settings(config: &Config, before: &proxy::Settings, metrics: &Metrics) -> proxy::Settings {
+    proxy::Settings {
+        via: config.via,
+        callers: callers(config, metrics, before.callers.as_deref()),
+        rules: config.rules.clone(),
+        server_timing: config.server_timing,
+        limits: config.retry.limits,
+        replay_buffer: config.retry.replay_buffer,
+        replay_memory: before.replay_memory.with_size(config.retry.replay_memory),
+        in_flight: config.in_flight,
+        access_log: config.access_log.clone(),
+        stall_timeout: config.limits.stall_timeout,
+        ..before.clone()
+    }
+}
+
+fn callers(config: &Config, metrics: &Metrics, before: Option<&Callers>) -> Option<Arc<Callers>> {
     let clients = config.clients.as_ref()?.iter().map(|own| (own.client.clone(), own.rate)).collect();
     // What waits for an API may wait for its client's turn as well.
     let queue = config.profiles.iter().map(|profile| profile.pace.queue).max().unwrap_or_default();
-    Some(Arc::new(Callers::new(clients, queue, metrics)))
+    Some(Arc::new(Callers::new(clients, queue, metrics, before)))
 }
 
 /// What the admin pages show.
@@ -235,6 +328,7 @@ pub(super) fn pages(
     listen: &[Bound],
     settings: &proxy::Settings,
     (metrics, clock, drain): (Metrics, Clock, Drain),
+    reloads: Reloads,
 ) -> Pages {
     let profiles = config.profiles.iter().zip(prepared).map(|(profile, prepared)| {
         let place = prepared.place.clone();
@@ -263,5 +357,6 @@ pub(super) fn pages(
         configuration: config.values.clone(),
         failures: settings.failures.clone(),
         pause: settings.pause.clone(),
+        reloads,
     }
 }

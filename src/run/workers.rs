@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::metrics::Metrics;
 use crate::proxy::{Arrival, Proxy};
-use crate::server::{self, Limits, Listener, ParseProblem, ParseProblems, Worker};
+use crate::server::{self, Limits, Listener, ParseProblem, ParseProblems, Tuning, Worker};
 
 /// Gives a worker its thread and its runtime. The receiver resolves when the thread has ended.
 pub(super) fn spawn(worker: Worker, proxy: Proxy) -> io::Result<oneshot::Receiver<()>> {
@@ -43,9 +43,10 @@ pub(super) fn spawn_admin(
     limits: Limits,
     problems: ParseProblems,
     drain: &Drain,
-) -> JoinHandle<()> {
+) -> (JoinHandle<()>, Option<Tuning>) {
     let (workers, _) = server::workers(vec![listener], 1, limits, problems, drain);
-    tokio::spawn(async move {
+    let tuning = workers.first().map(Worker::tuning);
+    let task = tokio::spawn(async move {
         for worker in workers {
             let arriving = pages.clone();
             let make =
@@ -58,7 +59,8 @@ pub(super) fn spawn_admin(
                 tracing::error!(%error, "the admin pages cannot be served");
             }
         }
-    })
+    });
+    (task, tuning)
 }
 
 /// The responses to clients that sent no request. They count as problems of the proxy.

@@ -21,7 +21,7 @@ pub struct Connections(Arc<Shared>);
 struct Shared {
     /// By worker.
     open: Vec<AtomicUsize>,
-    limit: usize,
+    limit: AtomicUsize,
     /// Somebody waits for one to be closed.
     is_crowded: AtomicBool,
     closed: Notify,
@@ -35,7 +35,7 @@ impl Connections {
     pub(super) fn new(workers: usize, limit: usize) -> Self {
         Self(Arc::new(Shared {
             open: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
-            limit,
+            limit: AtomicUsize::new(limit),
             is_crowded: AtomicBool::new(false),
             closed: Notify::new(),
             unfinished: AtomicUsize::new(0),
@@ -50,7 +50,12 @@ impl Connections {
 
     /// True where another one would be too many.
     pub(super) fn is_full(&self) -> bool {
-        self.open() >= self.0.limit
+        self.open() >= self.0.limit.load(Relaxed)
+    }
+
+    /// Another limit from now on. Connections that are open stay open.
+    pub(super) fn set_limit(&self, limit: usize) {
+        self.0.limit.store(limit, Relaxed);
     }
 
     /// Says whether somebody waits for one to be closed.
@@ -65,7 +70,7 @@ impl Connections {
 
     /// How many idle ones to close at once, so that looking for them does not become the main work.
     pub(super) fn batch(&self) -> usize {
-        (self.0.limit / 100).max(1)
+        (self.0.limit.load(Relaxed) / 100).max(1)
     }
 
     /// The worker with the fewest; `own` where that is among them.

@@ -53,6 +53,7 @@ pub use http1::{Payload, RequestService};
 pub use listen::Listen;
 pub use listener::{Bound, ListenError, Listener, bind};
 pub use request_body::{ClientError, RequestBody};
+pub use setup::Tuning;
 pub use worker::{Worker, workers};
 
 use crate::header_case::HeaderCase;

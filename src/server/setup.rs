@@ -1,8 +1,9 @@
 //! What all connections of a server have in common.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
@@ -29,13 +30,20 @@ pub(super) struct Setup {
     pub(super) builder: http1::Builder,
     /// For heads of more than 100 fields: hyper's parser needs memory for each request then.
     pub(super) roomy: http1::Builder,
-    tls_lines: Mutex<Repeats<()>>,
+    tls_lines: Arc<Mutex<Repeats<()>>>,
 }
 
 impl Setup {
     pub(super) fn new(limits: Limits, problems: ParseProblems, connections: Connections) -> Self {
         let (builder, roomy) = builders(&limits);
-        Self { limits, problems, connections, builder, roomy, tls_lines: Mutex::default() }
+        Self { limits, problems, connections, builder, roomy, tls_lines: Arc::default() }
+    }
+
+    /// The same with other limits.
+    pub(super) fn with_limits(&self, limits: Limits) -> Self {
+        let (builder, roomy) = builders(&limits);
+        let (problems, connections) = (self.problems.clone(), self.connections.clone());
+        Self { limits, problems, connections, builder, roomy, tls_lines: Arc::clone(&self.tls_lines) }
     }
 
     /// The document for a problem.
@@ -56,6 +64,19 @@ impl Setup {
     /// The time between two looks at what may stand still.
     pub(super) fn look_every(&self) -> Duration {
         self.limits.stall_timeout.map_or(SELDOM, |stall| stall / 4).clamp(Duration::from_millis(50), SELDOM)
+    }
+}
+
+/// Changes the limits of a running server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tuning(pub(super) Arc<ArcSwap<Setup>>);
+
+impl Tuning {
+    /// These limits hold for every connection that is accepted from now on.
+    pub fn set(&self, limits: Limits) {
+        let before = self.0.load();
+        before.connections.set_limit(limits.connections);
+        self.0.store(Arc::new(before.with_limits(limits)));
     }
 }
 

@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -17,7 +18,7 @@ use super::connection;
 use super::connections::{Connections, Counted, Registry};
 use super::http1::{Payload, RequestService};
 use super::listener::Listener;
-use super::setup::Setup;
+use super::setup::{Setup, Tuning};
 use super::signals::Signals;
 use super::{Arrival, Limits, ParseProblems};
 use crate::drain::{Drain, Phase};
@@ -35,7 +36,9 @@ pub struct Worker {
     orders: Option<mpsc::UnboundedReceiver<Order>>,
     workers: Arc<[mpsc::UnboundedSender<Order>]>,
     index: usize,
-    setup: Arc<Setup>,
+    connections: Connections,
+    /// For connections to come.
+    setup: Arc<ArcSwap<Setup>>,
     registry: Registry,
     drain: Drain,
     /// The first worker's: dropped once its listeners are closed.
@@ -64,7 +67,7 @@ pub fn workers(
 ) -> (Vec<Worker>, Connections) {
     let threads = threads.max(1);
     let connections = Connections::new(threads, limits.connections);
-    let setup = Arc::new(Setup::new(limits, problems, connections.clone()));
+    let setup = Arc::new(ArcSwap::from_pointee(Setup::new(limits, problems, connections.clone())));
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::unbounded_channel()).unzip();
     let senders: Arc<[_]> = senders.into();
     let (listening, listeners_closed) = watch::channel(());
@@ -76,6 +79,7 @@ pub fn workers(
             orders: Some(orders),
             workers: senders.clone(),
             index,
+            connections: connections.clone(),
             setup: setup.clone(),
             registry: Registry::default(),
             drain: drain.clone(),
@@ -87,6 +91,11 @@ pub fn workers(
 }
 
 impl Worker {
+    /// Changes the limits of all workers of this server.
+    pub fn tuning(&self) -> Tuning {
+        Tuning(self.setup.clone())
+    }
+
     /// Serves until the drain is over: all connections closed, or the phase cut. `make` makes the
     /// service of a connection; `tick` is called every few seconds. To be run on this worker's own
     /// current-thread runtime, which is dropped afterwards with whatever was cut. Fails where the
@@ -116,17 +125,17 @@ impl Worker {
         loop {
             tokio::select! {
                 incoming = acceptor.accept(), if waiting.is_none() => {
-                    if self.setup.connections.is_full() {
+                    if self.connections.is_full() {
                         waiting = Some(incoming);
-                        self.setup.connections.set_crowded(true);
+                        self.connections.set_crowded(true);
                         self.ask_for_places();
                     } else {
                         self.place(incoming, &make, &alive);
                     }
                 }
                 () = self.place_found(), if waiting.is_some() => {
-                    if !self.setup.connections.is_full() {
-                        self.setup.connections.set_crowded(false);
+                    if !self.connections.is_full() {
+                        self.connections.set_crowded(false);
                         if let Some(incoming) = waiting.take() {
                             self.place(incoming, &make, &alive);
                         }
@@ -162,14 +171,14 @@ impl Worker {
     /// Waits until there may be a place. Cancel safe.
     async fn place_found(&self) {
         tokio::select! {
-            () = self.setup.connections.closed() => {}
+            () = self.connections.closed() => {}
             () = sleep(LOOK_FOR_IDLE_EVERY) => self.ask_for_places(),
         }
     }
 
     /// Has every worker close some of its idle connections.
     fn ask_for_places(&self) {
-        let count = self.setup.connections.batch().div_ceil(self.workers.len().max(1));
+        let count = self.connections.batch().div_ceil(self.workers.len().max(1));
         for worker in self.workers.iter() {
             let _ = worker.send(Order::CloseIdle(count));
         }
@@ -182,9 +191,9 @@ impl Worker {
         S: RequestService<B>,
         B: Payload,
     {
-        let least = self.setup.connections.least(self.index);
+        let least = self.connections.least(self.index);
         // Counted here: a burst would all go to one worker before it looks.
-        let counted = self.setup.connections.add(least);
+        let counted = self.connections.add(least);
         if least == self.index {
             return self.serve(incoming, counted, make, alive);
         }
@@ -193,7 +202,7 @@ impl Worker {
         if let Err(mpsc::error::SendError(Order::Serve(incoming, _))) =
             worker.send(Order::Serve(incoming, counted))
         {
-            let counted = self.setup.connections.add(self.index);
+            let counted = self.connections.add(self.index);
             self.serve(incoming, counted, make, alive);
         }
     }
@@ -227,10 +236,10 @@ impl Worker {
         };
         arrival.uid = stream.peer_uid();
         let now = Instant::now();
-        let signals = Arc::new(Signals::new(self.setup.connections.millis(now)));
+        let signals = Arc::new(Signals::new(self.connections.millis(now)));
         let open = self.registry.add(signals.clone(), counted, alive.clone());
-        let head_size = self.setup.connections.head_size();
+        let head_size = self.connections.head_size();
         let io = ClientIo::new(stream, signals.clone(), open, head_size);
-        tokio::spawn(connection::serve(io, signals, make(&arrival), self.setup.clone(), now));
+        tokio::spawn(connection::serve(io, signals, make(&arrival), self.setup.load_full(), now));
     }
 }

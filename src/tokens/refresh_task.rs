@@ -9,6 +9,7 @@ mod report;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -100,6 +101,9 @@ impl<E: TokenEndpoint> RefreshTask<E> {
             forced.forget(now);
             (forced.is_forced(), forced.take_notices())
         });
+        if self.shared.try_again.swap(false, Ordering::AcqRel) {
+            self.schedule.forget_failure();
+        }
         Report::notices(notices, self.endpoint.account());
         match self.schedule.next_step(is_forced, now) {
             Step::Request(request) => self.request(request).await,

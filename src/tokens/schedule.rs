@@ -60,6 +60,8 @@ pub(super) struct Schedule {
     temporary: u32,
     /// Other failures since the last token.
     lasting: u32,
+    /// The latest failure is one of those, and the token endpoint asked for no pause.
+    is_lasting: bool,
 }
 
 /// The token request in flight.
@@ -80,6 +82,7 @@ impl Schedule {
             retry_at: None,
             temporary: 0,
             lasting: 0,
+            is_lasting: false,
         }
     }
 
@@ -143,9 +146,19 @@ impl Schedule {
                 (wait, false)
             }
         };
+        self.is_lasting = is_remembered && retry_after.is_none();
         let at = now.plus(wait.max(retry_after.unwrap_or_default()));
         self.retry_at = Some(at);
         Retry { at, is_remembered }
+    }
+
+    /// What made the latest request fail may have been corrected: nothing is waited for that only keeps from trying
+    /// in vain.
+    pub(super) fn forget_failure(&mut self) {
+        if std::mem::take(&mut self.is_lasting) {
+            self.retry_at = None;
+            self.lasting = 0;
+        }
     }
 
     /// The generation of the latest token; 0 before the first.

@@ -4,7 +4,7 @@
 //! It sends no token request: it reads what the [refresh task](super::refresh_task) publishes and wakes it.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -44,6 +44,8 @@ pub(super) struct Shared {
     forced: Mutex<ForcedRenewals>,
     /// [`ForcedRenewals::attention`] as of the last change.
     attention: AtomicU64,
+    /// Somebody says that what made the latest request fail may have been corrected.
+    pub(super) try_again: AtomicBool,
     /// Wakes the refresh task.
     pub(super) wake: Notify,
     paths: RandomState,
@@ -139,6 +141,18 @@ impl TokenSource {
         Ok(())
     }
 
+    /// Says that what made the latest token request fail may have been corrected, so that the wait for the next one
+    /// is not needed. A pause that the token endpoint asked for stays.
+    pub fn try_again(&self) {
+        self.shared.try_again.store(true, Ordering::Release);
+        self.shared.wake.notify_one();
+    }
+
+    /// True where both give the same tokens.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// Reports that the upstream accepted the token of `generation`: it sent any response but 401. Costs
     /// one relaxed load, unless tokens have been rejected lately or the token is new.
     pub fn accepted(&self, generation: u64, key: RequestKey<'_>) {
@@ -214,6 +228,7 @@ impl Shared {
         Self {
             latest: ArcSwap::default(),
             forced: Mutex::new(ForcedRenewals::new()),
+            try_again: AtomicBool::new(false),
             attention: AtomicU64::new(0),
             wake: Notify::new(),
             paths: RandomState::new(),

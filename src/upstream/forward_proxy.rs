@@ -13,7 +13,7 @@ use super::base_url::{BaseUrl, is_loopback};
 use crate::invalid::Invalid;
 
 /// Which connections go through a forward proxy. The default is none.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ForwardProxy {
     https_proxy: Option<ProxyUrl>,
     no_proxy: NoProxy,

@@ -17,6 +17,7 @@ mod isolation;
 mod pace;
 mod problems;
 mod profiles;
+mod reload;
 mod shutdown;
 mod support;
 mod tokens;

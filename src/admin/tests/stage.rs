@@ -14,6 +14,7 @@ use super::*;
 use crate::access::Settings;
 use crate::drain::{Drainer, drain};
 use crate::proxy::pace::{PaceSettings, Rate};
+use crate::reloads::Reloads;
 use crate::secret::Secret;
 use crate::tokens::{
     Account, Claims, GrantType, RefreshTask, RequestError, Scopes, TokenEndpoint, TokenRequest, TokenResponse,
@@ -177,6 +178,7 @@ impl Stage {
             }],
             failures: failures.clone(),
             pause: pause.clone(),
+            reloads: Reloads::default(),
         };
         let admin = Admin::new(pages, guard);
         // The tasks come to their first requests.

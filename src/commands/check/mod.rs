@@ -86,7 +86,7 @@ fn report(flags: &Flags, environment: &Environment, options: &Options) -> io::Re
     let started = clock.now();
     let loaded = config::load(flags, environment);
     let took = started.steady.elapsed();
-    let Loaded { config, warnings } = match loaded {
+    let Loaded { config, warnings, .. } = match loaded {
         Ok(loaded) => loaded,
         Err(error) => return Ok(misconfigured(&error.faults)),
     };

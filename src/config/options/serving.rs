@@ -210,6 +210,16 @@ options! {
         accepts: "an integer from 1 to 1024",
         meaning: "threads that serve clients",
     };
+    /// Whether files are watched.
+    WATCH = Entry {
+        variable: "CXONE_PROXY_WATCH",
+        file_key: Some("watch"),
+        flag: Some("watch"),
+        default: Fallback::Value("true"),
+        form: Form::Switch,
+        accepts: "`true` or `false`",
+        meaning: "the configuration is loaded again where a file of it has changed: configuration, secrets, certificates, clients; `false` leaves that to SIGHUP",
+    };
     /// What is logged.
     LOG = Entry {
         variable: "CXONE_PROXY_LOG",

@@ -62,6 +62,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("CXONE_PROXY_DRAIN_DELAY", "drain_delay", "0s"),
     ("CXONE_PROXY_DRAIN_TIMEOUT", "drain_timeout", "30s"),
     ("CXONE_PROXY_THREADS", "threads", "number of cores"),
+    ("CXONE_PROXY_WATCH", "watch", "true"),
     ("CXONE_PROXY_LOG", "log.filter", "info"),
     ("CXONE_PROXY_LOG_FORMAT", "log.format", "`text` on a terminal, else `json`"),
     ("CXONE_PROXY_ACCESS_LOG", "log.access", "errors"),
@@ -118,7 +119,7 @@ fn names_are_used_once() {
 
 #[test]
 fn defaults_hold_where_nothing_is_set() {
-    let Loaded { config, warnings } = Given::credentials().load().unwrap();
+    let Loaded { config, warnings, .. } = Given::credentials().load().unwrap();
     assert!(warnings.is_empty());
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.admin.unwrap().to_string(), "127.0.0.1:8081");

@@ -1,0 +1,146 @@
+//! Notices when a file of the configuration has changed.
+//!
+//! The files are looked at from time to time through all symbolic links. That sees every way in which files are
+//! replaced (written in place, renamed over, Kubernetes' swap of a link to a directory, a volume of a network), and
+//! none of them needs a descriptor or a right of its own.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often the files are looked at, and how long they have to stay as they are: a writer may not have finished.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Files, and how they looked when they were last read.
+#[derive(Debug)]
+pub(super) struct WatchedFiles {
+    paths: Vec<PathBuf>,
+    known: Vec<Look>,
+}
+
+/// What changes where a file's content does: device, number, length, time of the last change.
+type Look = Option<(u64, u64, u64, i64, i64)>;
+
+impl WatchedFiles {
+    /// These files, as they are now.
+    pub(super) fn new(paths: Vec<PathBuf>) -> Self {
+        Self { known: look(&paths), paths }
+    }
+
+    /// No file at all.
+    pub(super) fn none() -> Self {
+        Self::new(Vec::new())
+    }
+
+    /// Watches these files from now on, against how they looked before they were read.
+    pub(super) fn watch(&mut self, paths: Vec<PathBuf>, looks: &[(PathBuf, Look)]) {
+        let before = |path: &PathBuf| looks.iter().find(|(own, _)| own == path).map(|(_, look)| *look);
+        let known = look(&paths);
+        self.known = paths.iter().zip(known).map(|(path, now)| before(path).unwrap_or(now)).collect();
+        self.paths = paths;
+    }
+
+    /// How the files look now: to be asked before they are read.
+    pub(super) fn looks(&self) -> Vec<(PathBuf, Look)> {
+        self.paths.iter().cloned().zip(look(&self.paths)).collect()
+    }
+
+    /// Waits until one of the files has changed, and all have stayed the same since. Never, where there is none.
+    /// Cancel safe: a change that nobody waited for is noticed by the next call.
+    pub(super) async fn changed(&self) {
+        if self.paths.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        let mut due = interval(EVERY);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut before = self.known.clone();
+        loop {
+            due.tick().await;
+            let paths = self.paths.clone();
+            // A file system of a network may keep us waiting.
+            let Ok(now) = tokio::task::spawn_blocking(move || look(&paths)).await else { continue };
+            if now != self.known && now == before {
+                return;
+            }
+            before = now;
+        }
+    }
+}
+
+fn look(paths: &[PathBuf]) -> Vec<Look> {
+    let one = |path: &PathBuf| {
+        let own = fs::metadata(path).ok()?;
+        // A pipe has nothing to read twice.
+        own.is_file().then(|| (own.dev(), own.ino(), own.len(), own.mtime(), own.mtime_nsec()))
+    };
+    paths.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn is_noticed(files: &WatchedFiles) -> bool {
+        timeout(EVERY * 6, files.changed()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_change_is_noticed_however_it_is_made() {
+        let place = tempfile::TempDir::new().unwrap();
+        let (file, link) = (place.path().join("file"), place.path().join("link"));
+        fs::write(&file, "one").unwrap();
+        let (old, new) = (place.path().join("old"), place.path().join("new"));
+        for version in [&old, &new] {
+            fs::create_dir(version).unwrap();
+            fs::write(version.join("secret"), "same length").unwrap();
+        }
+        symlink(&old, &link).unwrap();
+        let missing = place.path().join("missing");
+        let mut files = WatchedFiles::new(vec![file.clone(), link.join("secret"), missing.clone()]);
+        assert!(!is_noticed(&files).await);
+        let changes: [&dyn Fn(); 4] = [
+            &|| fs::write(&file, "other").unwrap(),
+            &|| {
+                fs::write(place.path().join("next"), "other").unwrap();
+                fs::rename(place.path().join("next"), &file).unwrap();
+            },
+            // As Kubernetes does it.
+            &|| {
+                symlink(&new, place.path().join("swap")).unwrap();
+                fs::rename(place.path().join("swap"), &link).unwrap();
+            },
+            &|| fs::write(&missing, "there").unwrap(),
+        ];
+        for (index, change) in changes.into_iter().enumerate() {
+            change();
+            assert!(is_noticed(&files).await, "change {index}");
+            let looks = files.looks();
+            files.watch(files.paths.clone(), &looks);
+            assert!(!is_noticed(&files).await, "after change {index}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_between_the_look_and_the_reading_is_noticed_afterwards() {
+        let place = tempfile::TempDir::new().unwrap();
+        let file = place.path().join("file");
+        fs::write(&file, "one").unwrap();
+        let mut files = WatchedFiles::new(vec![file.clone()]);
+        let looks = files.looks();
+        fs::write(&file, "longer").unwrap();
+        files.watch(vec![file.clone()], &looks);
+        assert!(is_noticed(&files).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_to_watch_is_never_noticed() {
+        assert!(!is_noticed(&WatchedFiles::new(Vec::new())).await);
+    }
+}
