@@ -7,7 +7,9 @@ mod before;
 mod dry_run;
 mod embedded;
 mod error;
+mod heartbeats;
 mod listeners;
+mod prepared;
 mod profiles;
 mod reload;
 mod tasks;
@@ -34,8 +36,9 @@ use crate::log::{self, Log};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::reloads::Reloads;
-use crate::server::{self, Bound, Connections, Tuning};
+use crate::server::{self, Bound, Connections, Inherited, Tuning};
 use dry_run::Stub;
+use heartbeats::Heartbeats;
 use listeners::Listeners;
 use reload::Live;
 use tasks::TaskEnd;
@@ -69,18 +72,21 @@ pub struct Running {
     admin_task: Option<JoinHandle<()>>,
     tasks: JoinSet<TaskEnd>,
     connections: Connections,
+    heartbeats: Heartbeats,
     live: Live,
     /// What answers in place of the upstream.
     stub: Option<Stub>,
 }
 
 /// How a run differs from the usual one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Options {
     /// A stub answers in place of upstream and token endpoint.
     pub dry_run: bool,
     /// [`Metrics::summary`] has latencies.
     pub records_latencies: bool,
+    /// Sockets that somebody has opened for this process.
+    pub sockets: Inherited,
 }
 
 /// Starts everything: the listeners first, so that a taken address is reported before anything else
@@ -93,7 +99,7 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
         return Ok(Running { stub: Some(stub), ..running });
     }
     workers::raise_file_limit();
-    let listeners = Listeners::bind(config)?;
+    let listeners = Listeners::bind(config, options.sockets)?;
     let threads =
         config.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let (drainer, drain) = drain::drain();
@@ -125,8 +131,11 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
     let counted = connections.clone();
     metrics.connections_open(move || counted.open() as u64);
     let mut tunings: Vec<Tuning> = workers.first().map(server::Worker::tuning).into_iter().collect();
-    let workers = workers.into_iter().zip(proxies.iter().cloned());
-    let workers = workers.map(|(worker, proxy)| workers::spawn(worker, proxy)).collect::<Result<_, _>>()?;
+    let heartbeats = Heartbeats::new(threads);
+    let workers = workers.into_iter().zip(proxies.iter().cloned()).enumerate();
+    let workers = workers
+        .map(|(index, (worker, proxy))| workers::spawn(worker, proxy, heartbeats.of(index)))
+        .collect::<Result<_, _>>()?;
     let admin_bound = admin.as_ref().map(|listener| listener.bound.clone());
     let reloads = Reloads::default();
     let pages = profiles::pages(
@@ -174,6 +183,7 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
         admin_task,
         tasks,
         connections,
+        heartbeats,
         live,
         stub: None,
     })
@@ -204,6 +214,11 @@ impl Running {
     /// Says that there is no configuration to go on with.
     pub fn reload_failed(&self, error: &str) {
         self.live.say_failure(error);
+    }
+
+    /// True while every thread that serves clients does its regular work.
+    pub fn is_alive(&self) -> bool {
+        self.heartbeats.are_regular()
     }
 
     /// Resolves when the proxy can no longer do its work, with what has ended that should not have.

@@ -14,6 +14,7 @@ pub mod ready;
 #[cfg(feature = "simulator")]
 pub mod region_limits;
 pub mod serve;
+mod service_manager;
 mod signals;
 #[cfg(feature = "simulator")]
 pub mod simulate;

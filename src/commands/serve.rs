@@ -5,14 +5,18 @@ use std::{io, path::PathBuf};
 use super::{
     complaint::{complain, complain_in, misconfigured},
     ending::Ending,
+    service_manager,
     signals::{Event, Signals, on_this_thread},
     summary,
     watched_files::WatchedFiles,
 };
+use tokio::time::Interval;
+
 use crate::{
     config::{self, Config, Environment, Flags, Loaded},
     log::{self, Log},
     run::{self, Ended, Running, StartError},
+    server::Inherited,
 };
 
 /// What the command line says beside the configuration.
@@ -30,6 +34,18 @@ pub struct Options {
 
 /// Loads the configuration, serves, and drains.
 pub(super) fn run(flags: &Flags, environment: &Environment, options: Options) -> Ending {
+    let names = environment
+        .value("LISTEN_FDNAMES")
+        .map(|names| names.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    // Before there is another thread: it changes the environment.
+    let sockets = match Inherited::of_process(&names) {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            complain(&log::causes(&error));
+            return Ending::Misconfigured;
+        }
+    };
     let Loaded { config, warnings, files } = match config::load(flags, environment) {
         Ok(loaded) => loaded,
         Err(error) => return misconfigured(&error),
@@ -43,7 +59,7 @@ pub(super) fn run(flags: &Flags, environment: &Environment, options: Options) ->
         let mut signals = Signals::new()?;
         let form = summary::Form::or_by_place(options.summary);
         let records_latencies = form != summary::Form::Off;
-        let how = run::Options { dry_run: options.dry_run, records_latencies };
+        let how = run::Options { dry_run: options.dry_run, records_latencies, sockets };
         match run::start(&config, log.as_ref(), how) {
             Ok(running) => {
                 let metrics = running.metrics().clone();
@@ -95,6 +111,10 @@ pub(super) async fn until_ended(
 ) -> Ending {
     let (source, files) = source.unzip();
     let mut files = WatchedFiles::new(files.unwrap_or_default());
+    let mut watchdog = service_manager::watchdog();
+    if source.is_some() {
+        service_manager::ready(&format!("listening on {}", running.proxy));
+    }
     let signal = loop {
         let watched = WatchedFiles::none();
         let watched = if config.watch { &files } else { &watched };
@@ -108,6 +128,13 @@ pub(super) async fn until_ended(
                 }
             },
             () = watched.changed() => "a file has changed",
+            () = tick(&mut watchdog) => {
+                // One that stands still is silent, so that systemd starts it anew.
+                if running.is_alive() {
+                    service_manager::alive();
+                }
+                continue;
+            }
             what = running.failed() => {
                 complain(&format!("{what} has ended; this is a fault of the program; the log says more"));
                 return Ending::Failed;
@@ -115,10 +142,13 @@ pub(super) async fn until_ended(
         };
         if let Some(source) = source {
             tracing::debug!(why, "the configuration is read again");
-            reload(&mut running, &mut config, &mut files, source);
+            service_manager::reloading();
+            let taken_over = reload(&mut running, &mut config, &mut files, source);
+            service_manager::ready(if taken_over { "reloaded" } else { "not reloaded: the log says why" });
         }
     };
     tracing::info!(signal, "draining");
+    service_manager::stopping();
     let ending = async {
         running.announce_end(config.drain_delay).await;
         running.drain(config.drain_timeout).await
@@ -134,6 +164,7 @@ pub(super) async fn until_ended(
                 Ending::Failed
             }
         },
+        () = still_alive(&mut watchdog) => Ending::Failed,
         signal = signals.next() => {
             tracing::warn!(signal, "ended at once by a second signal");
             Ending::Signalled(signal)
@@ -141,8 +172,8 @@ pub(super) async fn until_ended(
     }
 }
 
-/// Reads the configuration again. Where it cannot be used, the old one stays.
-fn reload(running: &mut Running, config: &mut Config, files: &mut WatchedFiles, source: Source<'_>) {
+/// Reads the configuration again. Where it cannot be used, the old one stays, and the result is false.
+fn reload(running: &mut Running, config: &mut Config, files: &mut WatchedFiles, source: Source<'_>) -> bool {
     let looks = files.looks();
     match config::load(source.flags, source.environment) {
         Ok(loaded) => {
@@ -150,13 +181,34 @@ fn reload(running: &mut Running, config: &mut Config, files: &mut WatchedFiles, 
                 tracing::warn!("{warning}");
             }
             files.watch(loaded.files, &looks);
-            if running.reload(&loaded.config, source.log) {
+            let taken_over = running.reload(&loaded.config, source.log);
+            if taken_over {
                 *config = loaded.config;
             }
+            taken_over
         }
         Err(error) => {
             files.watch(error.files.clone(), &looks);
             running.reload_failed(&error.to_string().replace('\n', "; "));
+            false
         }
+    }
+}
+
+/// Waits for the next moment of a watchdog; for ever where there is none. Cancel safe.
+async fn tick(watchdog: &mut Option<Interval>) {
+    match watchdog {
+        Some(due) => {
+            due.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Keeps the watchdog quiet, for ever. Cancel safe.
+async fn still_alive(watchdog: &mut Option<Interval>) {
+    loop {
+        tick(watchdog).await;
+        service_manager::alive();
     }
 }

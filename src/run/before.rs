@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::profiles::Prepared;
+use super::prepared::Prepared;
 use crate::config::{Config, Profile as Configured};
 use crate::metrics::ProfileMetrics;
 

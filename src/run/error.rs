@@ -20,6 +20,21 @@ pub enum StartError {
         /// What is wrong.
         error: ListenError,
     },
+    /// A socket was passed to the process that no listener needs.
+    #[error(
+        "the socket {0} was passed to this process, and no listener needs it: pass one for `listen`, then one for each profile with a `listen` of its own, and name that of the admin pages `admin` (FileDescriptorName=admin)"
+    )]
+    NeedlessSocket(String),
+    /// A socket was passed to the process that other machines can reach, although nobody has said who may use it.
+    #[error(
+        "{name}: the socket {address} that was passed to this process can be reached from other machines; set guard.allowed_hosts (CXONE_PROXY_ALLOWED_HOSTS) to the host names that clients use, or pass one on a loopback address"
+    )]
+    PublicSocket {
+        /// The key, with its variable.
+        name: &'static str,
+        /// Where it is bound.
+        address: String,
+    },
     /// TLS cannot be set up as configured.
     #[error("upstream: {0}")]
     Tls(#[from] TlsError),
@@ -40,6 +55,6 @@ pub enum StartError {
 impl StartError {
     /// True where the configuration is at fault rather than the machine.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Client(_))
+        matches!(self, Self::Tls(_) | Self::Client(_) | Self::NeedlessSocket(_) | Self::PublicSocket { .. })
     }
 }

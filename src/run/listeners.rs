@@ -3,10 +3,12 @@
 use super::error::StartError;
 use crate::access::{self, AllowedHosts, HostName};
 use crate::config::Config;
-use crate::server::{self, Bound, Listen, Listener};
+use crate::server::{self, Bound, Inherited, Listen, Listener};
 
 const PROXY: &str = "listen (CXONE_PROXY_LISTEN)";
 const ADMIN: &str = "admin.listen (CXONE_PROXY_ADMIN_LISTEN)";
+/// `FileDescriptorName=` of the socket for the admin pages.
+const ADMIN_NAME: &str = "admin";
 const PROFILE: &str = "profile.listen";
 
 /// All listeners, bound.
@@ -19,14 +21,45 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn bind(config: &Config) -> Result<Self, StartError> {
+    /// Sockets that were passed to the process are used where they fit: by their address, the admin listener's by
+    /// the name `admin`, and in their order for the others. The rest is bound.
+    pub(super) fn bind(config: &Config, mut passed: Inherited) -> Result<Self, StartError> {
         let own = config.profiles.iter().filter_map(|profile| profile.listen.as_ref());
         let all = std::iter::once((PROXY, &config.listen)).chain(own.map(|listen| (PROFILE, listen)));
-        let proxy = all.map(|(name, listen)| bind(name, listen)).collect::<Result<Vec<_>, _>>()?;
-        let admin = config.admin.as_ref().map(|listen| bind(ADMIN, listen)).transpose()?;
+        let wanted: Vec<(&'static str, &Listen)> = all.collect();
+        let mut proxy: Vec<_> = wanted.iter().map(|(_, listen)| passed.at(listen)).collect();
+        let by_name = |admin: &Listen| passed.named(ADMIN_NAME).or_else(|| passed.at(admin));
+        let admin_passed = config.admin.as_ref().and_then(by_name);
+        for place in proxy.iter_mut().filter(|place| place.is_none()) {
+            *place = passed.first();
+        }
+        if let Some(left) = passed.first() {
+            return Err(StartError::NeedlessSocket(left.bound.to_string()));
+        }
+        let proxy =
+            proxy.into_iter().zip(wanted).map(|(passed, (name, listen))| adopt(config, passed, name, listen));
+        let proxy = proxy.collect::<Result<Vec<_>, _>>()?;
+        let admin =
+            config.admin.as_ref().map(|listen| adopt(config, admin_passed, ADMIN, listen)).transpose()?;
         let bound = proxy.iter().map(|listener| listener.bound.clone()).collect();
         Ok(Self { proxy, bound, admin })
     }
+}
+
+/// The socket that was passed, else a new one. The configuration has looked at its own address only, so one that was
+/// passed must not let in more than that.
+fn adopt(
+    config: &Config,
+    passed: Option<Listener>,
+    name: &'static str,
+    listen: &Listen,
+) -> Result<Listener, StartError> {
+    let Some(listener) = passed else { return bind(name, listen) };
+    let is_public = listener.bound.addresses().iter().any(|address| Listen::Tcp(*address).is_public());
+    if is_public && !config.guard.hosts.is_set() {
+        return Err(StartError::PublicSocket { name, address: listener.bound.to_string() });
+    }
+    Ok(listener)
 }
 
 fn bind(name: &'static str, listen: &Listen) -> Result<Listener, StartError> {

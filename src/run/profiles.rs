@@ -9,10 +9,10 @@ use tracing::Instrument;
 use super::VERSION;
 use super::before::{Before, reaches_alike};
 use super::error::StartError;
+use super::prepared::{Place, Prepared};
 use super::tasks::{TaskEnd, TaskGuard};
 use crate::access::Failures;
 use crate::admin::{Pages, ProfilePages};
-use crate::cause::Origins;
 use crate::clock::Clock;
 use crate::config::{Config, Profile as Configured};
 use crate::discovery::{self, Discoverer};
@@ -20,40 +20,11 @@ use crate::drain::{Drain, Phase};
 use crate::metrics::{LimitReading, Metrics, ProfileMetrics};
 use crate::pause::Pause;
 use crate::proxy::pace::{LimitState, Pace, PaceState};
-use crate::proxy::{
-    self, ApiUpstream, Budget, Callers, Connect, Destination, Health, Profile, Refusals, Selector,
-};
+use crate::proxy::{self, ApiUpstream, Budget, Callers, Connect, Refusals};
 use crate::reloads::Reloads;
 use crate::server::{Bound, Listen};
 use crate::tokens::{self, Network, TokenSource};
-use crate::upstream::{self, BaseUrl};
-
-/// A profile before there is one of it for each core.
-pub(super) struct Prepared {
-    pub(super) name: Arc<str>,
-    selector: Selector,
-    listener: Option<usize>,
-    address: Option<String>,
-    pub(super) tokens: TokenSource,
-    /// The tasks that it needs, and others perhaps as well.
-    tasks: Vec<TaskGuard>,
-    place: Place,
-    /// It is reached as the profile of this name was before.
-    is_reached_as_before: bool,
-    connect: Connect,
-    rewrites_json_links: bool,
-    pub(super) metrics: ProfileMetrics,
-    origins: Origins,
-    health: Arc<Health>,
-    pace: Arc<Pace>,
-}
-
-/// Where a profile's requests go.
-#[derive(Clone)]
-enum Place {
-    Fixed(Arc<BaseUrl>),
-    Discovered(watch::Receiver<Option<Arc<BaseUrl>>>),
-}
+use crate::upstream;
 
 /// Every profile, with the tasks that keep its token fresh and discover its API. `listeners` are those of the
 /// configuration that the process started with; `stop` ends the tasks of tokens. What is as it was `before` is
@@ -205,35 +176,6 @@ fn connect(config: &Config, profile: &Configured) -> Connect {
             header_case,
         })
     })
-}
-
-impl Prepared {
-    /// The profile for one core; `before` is the one of this name that the core had.
-    pub(super) fn on_this_core(&self, before: Option<&Profile>) -> Result<Profile, StartError> {
-        let same_way = before.filter(|_| self.is_reached_as_before);
-        let destination = match same_way {
-            // With its open connections.
-            Some(before) => Arc::clone(&before.destination),
-            None => Arc::new(match &self.place {
-                Place::Fixed(base) => Destination::Fixed(base.clone(), (self.connect)(base.clone())?),
-                Place::Discovered(found) => Destination::discovered(found.clone(), self.connect.clone()),
-            }),
-        };
-        Ok(Profile {
-            name: self.name.clone(),
-            selector: self.selector.clone(),
-            listener: self.listener,
-            address: self.address.clone(),
-            tokens: self.tokens.clone(),
-            destination,
-            keeps: self.tasks.iter().map(|task| Arc::clone(&task.0) as Arc<dyn Send + Sync>).collect(),
-            rewrites_json_links: self.rewrites_json_links,
-            metrics: before.map_or_else(|| self.metrics.for_core(), |before| before.metrics.clone()),
-            origins: self.origins.clone(),
-            health: Arc::clone(&self.health),
-            pace: Arc::clone(&self.pace),
-        })
-    }
 }
 
 /// True where profiles were configured, so that their names mean something.

@@ -7,6 +7,7 @@ use http::Method;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::heartbeats::Heart;
 use crate::access::{Failures, Problem, ProblemKind, problem_counters};
 use crate::admin::Admin;
 use crate::clock::Clock;
@@ -16,7 +17,7 @@ use crate::proxy::{Arrival, Proxy};
 use crate::server::{self, Limits, Listener, ParseProblem, ParseProblems, Tuning, Worker};
 
 /// Gives a worker its thread and its runtime. The receiver resolves when the thread has ended.
-pub(super) fn spawn(worker: Worker, proxy: Proxy) -> io::Result<oneshot::Receiver<()>> {
+pub(super) fn spawn(worker: Worker, proxy: Proxy, heart: Heart) -> io::Result<oneshot::Receiver<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (done, ended) = oneshot::channel();
     thread::Builder::new().name("worker".to_owned()).spawn(move || {
@@ -25,7 +26,11 @@ pub(super) fn spawn(worker: Worker, proxy: Proxy) -> io::Result<oneshot::Receive
             let local_ip = arrival.local.map(|address| address.ip());
             proxy.arriving(Arrival { listener: arrival.listener, local_ip, uid: arrival.uid })
         };
-        if let Err(error) = runtime.block_on(worker.run(make, || sweeping.sweep())) {
+        let tick = || {
+            sweeping.sweep();
+            heart.beat();
+        };
+        if let Err(error) = runtime.block_on(worker.run(make, tick)) {
             tracing::error!(%error, "a worker cannot serve");
         }
         // Drops what was cut off.

@@ -1,5 +1,7 @@
 //! Opens listening sockets, and takes them away at the end.
 
+mod inherited;
+
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use thiserror::Error;
+
+pub use inherited::{InheritError, Inherited};
 
 use super::listen::Listen;
 use super::stream::set_options;

@@ -51,7 +51,7 @@ use http_body_util::Full;
 pub use connections::Connections;
 pub use http1::{Payload, RequestService};
 pub use listen::Listen;
-pub use listener::{Bound, ListenError, Listener, bind};
+pub use listener::{Bound, InheritError, Inherited, ListenError, Listener, bind};
 pub use request_body::{ClientError, RequestBody};
 pub use setup::Tuning;
 pub use worker::{Worker, workers};

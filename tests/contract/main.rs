@@ -18,6 +18,7 @@ mod pace;
 mod problems;
 mod profiles;
 mod reload;
+mod service_manager;
 mod shutdown;
 mod support;
 mod tokens;

@@ -190,6 +190,14 @@ async fn the_status_before_the_first_token() {
             "rate_limited_responses": 0,
             "wait_seconds": { "rate_limited": 0.0, "token": 0.0, "queue": 0.0 },
             "latency": { "added_ms": null, "upstream_ms": null },
+            "reload": {
+                "succeeded": 0,
+                "failed": 0,
+                "last_success": null,
+                "last_failure": null,
+                "last_error": null,
+                "needs_restart": [],
+            },
             "failures": [],
         })
     );

@@ -188,6 +188,9 @@ fn documented(header: &str) -> String {
     rows.split_once("\n\n").map_or(rows, |(rows, _)| rows).to_owned()
 }
 
+/// Of the text `key`.
+const SHA256_OF_KEY: &str = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683";
+
 #[tokio::test]
 async fn the_documents_list_exactly_the_metrics_that_are_exposed() {
     let setup = eventful().await;
@@ -199,7 +202,16 @@ async fn the_documents_list_exactly_the_metrics_that_are_exposed() {
     let metrics = settled(&setup).await;
     let table = documented("| metric | labels | meaning |");
     let documented: BTreeSet<_> = table.lines().filter_map(|row| row.split('`').nth(1)).collect();
-    let exposed: BTreeSet<_> = metrics.families().into_keys().collect();
+    // Clients are there only where a file names them.
+    let files = tempfile::TempDir::new().unwrap();
+    let path = files.path().join("clients.toml");
+    std::fs::write(&path, format!("[[client]]\nname = \"one\"\nkey_sha256 = \"{SHA256_OF_KEY}\"\n")).unwrap();
+    let guarded = Setup::launched(|launch| launch.flag("clients", &path)).await;
+    let asked = guarded.fetch(request("GET", "/api/v2/users/me", "X-Proxy-Key: key\r\n", "")).await;
+    assert_eq!(asked.status(), 200);
+    let of_clients: Metrics = guarded.metrics().await;
+    let exposed = metrics.families().into_keys().chain(of_clients.families().into_keys());
+    let exposed: BTreeSet<_> = exposed.collect();
     let standard = |name: &&&str| !name.starts_with("process_");
     let documented_own: BTreeSet<_> = documented.iter().filter(standard).collect();
     assert_eq!(documented_own, exposed.iter().filter(standard).collect());
