@@ -49,19 +49,19 @@
 //!
 //! | floor | modules | may import |
 //! | --- | --- | --- |
-//! | 0 | `backoff`, `clock`, `drain`, `invalid`, `metrics`, `pause`, `reloads`, `secret`, `text` | nothing of ours |
+//! | 0 | `backoff`, `clock`, `drain`, `invalid`, `metrics`, `pause`, `peer`, `reloads`, `secret`, `text` | nothing of ours |
 //! | 1 | `certificate`, `log` | `text` |
 //! | 1 | `header_case` | `invalid` |
 //! | 2 | `cause` | `certificate`, `text` |
-//! | 3 | `access` | `clock`, `invalid`, `log`, `metrics`, `text` |
+//! | 3 | `access` | `clock`, `invalid`, `log`, `metrics`, `peer`, `text` |
 //! | 3 | `tokens` | `backoff`, `cause`, `certificate`, `clock`, `invalid`, `log`, `metrics`, `secret`, `text` |
 //! | 3 | `upstream` | `cause`, `certificate`, `header_case`, `invalid` |
 //! | 4 | `discovery` | `backoff`, `cause`, `clock`, `invalid`, `log`, `text`, `tokens` |
-//! | 4 | `proxy` | `access`, `backoff`, `cause`, `clock`, `drain`, `invalid`, `log`, `metrics`, `pause`, `text`, `tokens`, `upstream` |
-//! | 4 | `server` | `drain`, `header_case`, `invalid`, `log`, `text` |
+//! | 4 | `proxy` | `access`, `backoff`, `cause`, `clock`, `drain`, `invalid`, `log`, `metrics`, `pause`, `peer`, `text`, `tokens`, `upstream` |
+//! | 4 | `server` | `certificate`, `drain`, `header_case`, `invalid`, `log`, `peer`, `text` |
 //! | 5 | `admin` | `access`, `clock`, `drain`, `metrics`, `pause`, `proxy`, `reloads`, `text`, `tokens` |
-//! | 6 | `config` | `access`, `admin`, `cause`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `upstream` |
-//! | 7 | `run` | `access`, `admin`, `cause`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `pause`, `proxy`, `reloads`, `server`, `tokens`, `upstream` |
+//! | 6 | `config` | `access`, `admin`, `cause`, `clock`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `upstream` |
+//! | 7 | `run` | `access`, `admin`, `cause`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `pause`, `peer`, `proxy`, `reloads`, `server`, `tokens`, `upstream` |
 //! | 8 | `commands` | `access`, `cause`, `certificate`, `clock`, `config`, `discovery`, `invalid`, `log`, `metrics`, `proxy`, `run`, `secret`, `server`, `text`, `tokens`, `upstream` |
 //! | 9 | `cli` | `access`, `commands`, `config` |
 //!
@@ -73,12 +73,12 @@
 //!   that share a parser agree on its mistakes.
 //!
 //! Pure files take values and return values: no async, no runtime, no log, no clock and no chance. Each says
-//! so in its first lines. They are `access/callers.rs`, `access/callers/key.rs`, `access/cors.rs`, `access/guard.rs`, `access/max_forwards.rs`,
+//! so in its first lines. They are `access/callers.rs`, `access/callers/key.rs`, `access/callers/names.rs`, `access/cors.rs`, `access/guard.rs`, `access/max_forwards.rs`,
 //! `access/names.rs`, `access/problem.rs`, `access/rules.rs`, `access/rules/fields.rs`, `access/rules/path.rs`,
 //! `access/target.rs`, `admin/history.rs`, `admin/page.rs`,
 //! `admin/rfc3339.rs`, `cause.rs`, `cause/hint.rs`, `cause/io_cause.rs`, `cause/origins.rs`, `cause/peer.rs`, `cause/tls_cause.rs`,
 //! `commands/check/suspicions.rs`, `config/file.rs`, `config/rate.rs`, `config/spelling.rs`, `config/urls.rs`,
-//! `log/repeats.rs`, `proxy/hop_by_hop.rs`, `proxy/pace/accepted.rs`, `proxy/pace/controller.rs`,
+//! `log/repeats.rs`, `peer.rs`, `proxy/hop_by_hop.rs`, `proxy/pace/accepted.rs`, `proxy/pace/controller.rs`,
 //! `proxy/pace/fixed.rs`, `proxy/pace/line.rs`, `proxy/pace/rate.rs`, `proxy/pace/spending.rs`,
 //! `proxy/pace/window.rs`, `proxy/request.rs`, `proxy/retry.rs`, `proxy/rewrite/cookies.rs`,
 //! `proxy/rewrite/json_links.rs`, `proxy/rewrite/location.rs`, `proxy/rewrite/mapping.rs`,
@@ -117,6 +117,7 @@ pub mod invalid;
 pub mod log;
 pub mod metrics;
 pub mod pause;
+pub mod peer;
 pub mod reloads;
 pub mod secret;
 pub mod text;

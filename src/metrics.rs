@@ -153,6 +153,21 @@ impl Metrics {
         register(&self.0.registry, Pulled::gauge(name, "Client connections that are open.", read));
     }
 
+    /// Shows how many TLS handshakes have failed, and when the listener's certificate expires (seconds of Unix time),
+    /// both read at every scrape. To be called once.
+    pub fn tls(
+        &self,
+        failures: impl Fn() -> u64 + Send + Sync + 'static,
+        expiry: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
+        let name = "cxone_proxy_tls_handshake_failures_total";
+        let help = "TLS handshakes of clients that failed.";
+        register(&self.0.registry, Pulled::counter(name, help, failures));
+        let name = "cxone_proxy_tls_certificate_expiry_timestamp_seconds";
+        let help = "When the listener's certificate expires, as Unix time.";
+        register(&self.0.registry, Pulled::gauge(name, help, expiry));
+    }
+
     /// Shows what `read` says of the limits of all profiles at every scrape. To be called once.
     pub fn limits(&self, read: impl Fn() -> Vec<LimitReading> + Send + Sync + 'static) {
         register(&self.0.registry, PaceCollector::new(read));

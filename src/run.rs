@@ -126,7 +126,8 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
         })
         .collect::<Result<_, StartError>>()?;
     let problems = workers::parse_problems(&metrics, &clock, &settings.failures);
-    let Listeners { proxy: sockets, bound, admin } = listeners;
+    let Listeners { proxy: sockets, bound, admin, tls } = listeners;
+    let expiry = reload::show_tls(&metrics, tls.as_ref(), config);
     let (workers, connections) = server::workers(sockets, threads, config.limits, problems.clone(), &drain);
     let counted = connections.clone();
     metrics.connections_open(move || counted.open() as u64);
@@ -166,6 +167,8 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
         admin: pages,
         bound,
         tunings,
+        tls,
+        expiry,
         shown,
         clock,
         outcomes: metrics.counters(reload::COUNTER, "Attempts to read the configuration again, by outcome."),

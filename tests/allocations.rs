@@ -98,7 +98,8 @@ fn cost(base_url: &str, ca_file: Option<&Path>, request: Vec<u8>) -> Cost {
         proxy.arriving(Arrival {
             listener: 0,
             local_ip: arrival.local.map(|address| address.ip()),
-            uid: arrival.uid,
+            is_secure: arrival.is_secure,
+            peer: None,
         })
     };
     let mut serving = pin!(worker.run(make, move || sweeping.sweep()));

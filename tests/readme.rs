@@ -120,6 +120,11 @@ fn the_examples_of_files_are_accepted() {
     for name in ["cxone", "unit2"] {
         fs::write(directory.path().join(name), "s3cr3t\n").unwrap();
     }
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    for name in ["proxy.pem", "ca.pem"] {
+        fs::write(directory.path().join(name), certificate.cert.pem()).unwrap();
+    }
+    fs::write(directory.path().join("proxy.key"), certificate.signing_key.serialize_pem()).unwrap();
     let documents = documents();
     let examples = documents.iter().flat_map(|(name, text)| {
         let examples = text.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
@@ -128,7 +133,8 @@ fn the_examples_of_files_are_accepted() {
     let configs: Vec<_> = examples
         .map(|(name, example)| {
             let file = directory.path().join("proxy.toml");
-            let example = example.replace("/run/secrets", directory.path().to_str().unwrap());
+            let place = directory.path().to_str().unwrap();
+            let example = example.replace("/run/secrets", place).replace("/etc/cxone-proxy", place);
             fs::write(&file, file_for(&example, directory.path())).unwrap();
             let flags = config::Flags { config: Some(file.into()), values: Vec::new() };
             let loaded = config::load(&flags, &config::Environment::default());
@@ -141,16 +147,18 @@ fn the_examples_of_files_are_accepted() {
     assert_eq!(shared, [("api", 0), ("digital", 0), ("unit2", 2)]);
 }
 
-/// The configuration file that an example is, or one that names the example as its clients file.
+/// The configuration file that an example is, or one that needs it.
 fn file_for(example: &str, directory: &Path) -> String {
-    if !example.starts_with("[[client]]") {
-        return example.to_owned();
+    let place = directory.display();
+    let oauth = format!("[oauth]\nclient_id = 'a'\nclient_secret_file = '{place}/cxone'\n");
+    let tls = format!(
+        "[tls]\ncert = '{place}/proxy.pem'\nkey = '{place}/proxy.key'\nclient_ca = '{place}/ca.pem'\n"
+    );
+    if example.starts_with("[[client]]") {
+        fs::write(directory.join("clients.toml"), example).unwrap();
+        return format!("clients_file = '{place}/clients.toml'\n{oauth}{tls}");
     }
-    fs::write(directory.join("clients.toml"), example).unwrap();
-    let directory = directory.display();
-    format!(
-        "clients_file = '{directory}/clients.toml'\n[oauth]\nclient_id = 'a'\nclient_secret_file = '{directory}/cxone'\n"
-    )
+    if example.starts_with("[tls]") { format!("{oauth}{example}") } else { example.to_owned() }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! clients file holds.
 
 mod key;
+mod names;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -14,9 +15,11 @@ use http::HeaderMap;
 
 pub use key::{Key, KeyDigest};
 use key::{Presented, Seen, presented};
+pub use names::NamePattern;
 
 use super::problem::{Problem, ProblemKind};
 use super::rules::Rules;
+use crate::peer::{Peer, SubjectName};
 
 /// The field with a client's key.
 pub const KEY_FIELD: &str = "x-proxy-key";
@@ -30,12 +33,16 @@ pub struct Client {
     pub keys: Vec<KeyDigest>,
     /// The users of this machine that it runs as, where it comes by a Unix socket.
     pub uids: Vec<u32>,
+    /// The names of its certificates.
+    pub names: Vec<NamePattern>,
     /// What it may send, beyond the rules for everybody.
     pub rules: Rules,
     /// The profiles that it may use; all of them where there is none.
     pub profiles: Vec<String>,
 }
 
+/// So many names of a certificate are shown.
+const SHOWN: usize = 3;
 /// The longest name of a client, in characters: it is a label of metrics.
 const LONGEST_NAME: usize = 64;
 
@@ -63,6 +70,8 @@ pub struct Clients {
 pub struct Unknown {
     seen: Seen,
     uid: Option<u32>,
+    /// The names of its certificate.
+    names: Vec<String>,
 }
 
 impl Clients {
@@ -81,11 +90,13 @@ impl Clients {
         &self.all
     }
 
-    /// The client that a request comes from, by its index. `uid` is the user at the other end of a Unix socket.
+    /// The client that a request comes from, by its index.
     ///
-    /// A key in `X-Proxy-Key` decides alone. What is in `Authorization` may be meant for the API, so where it is no
-    /// client's, the socket's user is looked at as well.
-    pub fn identify(&self, headers: &HeaderMap, uid: Option<u32>) -> Result<usize, Unknown> {
+    /// `peer` is what its connection proves. A key in `X-Proxy-Key` decides alone. What is in
+    /// `Authorization` may be meant for the API, so where it is no client's, certificate and socket are looked at.
+    pub fn identify(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<usize, Unknown> {
+        let uid = peer.and_then(|peer| peer.uid);
+        let names = peer.and_then(|peer| peer.names.as_deref());
         let (seen, decides) = match presented(headers) {
             Presented::Key { digest, seen } => match self.by_key.get(&digest) {
                 Some(index) => return Ok(*index),
@@ -93,8 +104,21 @@ impl Clients {
             },
             Presented::Unfit(seen) => (seen, seen == Seen::TwoFields),
         };
-        let by_uid = uid.filter(|_| !decides).and_then(|uid| self.by_uid.get(&uid));
-        by_uid.copied().ok_or(Unknown { seen, uid: uid.filter(|_| !decides) })
+        if decides {
+            return Err(Unknown { seen, uid: None, names: Vec::new() });
+        }
+        let names = names.unwrap_or_default();
+        let known = self.by_names(names).or_else(|| self.by_uid.get(&uid?).copied());
+        known.ok_or_else(|| Unknown { seen, uid, names: names.iter().take(SHOWN).map(names::text).collect() })
+    }
+
+    /// The client whose pattern says most about one of these names.
+    fn by_names(&self, names: &[SubjectName]) -> Option<usize> {
+        let fits = |pattern: &NamePattern| names.iter().filter_map(|name| pattern.fit(name)).max();
+        let all = self.all.iter().enumerate();
+        let fitting =
+            all.filter_map(|(index, client)| Some((index, client.names.iter().filter_map(fits).max()?)));
+        fitting.max_by_key(|(_, fit)| *fit).map(|(index, _)| index)
     }
 }
 
@@ -102,8 +126,12 @@ impl Unknown {
     /// The response: what was looked for, and where.
     pub fn problem(&self) -> Problem {
         let mut detail = self.seen.to_string();
-        if let Some(uid) = self.uid {
+        if !self.names.is_empty() {
+            let names = self.names.join(", ");
             // Writing to a String cannot fail.
+            let _ = write!(detail, " No client has a name of the connection's certificate ({names}).");
+        }
+        if let Some(uid) = self.uid {
             let _ = write!(detail, " The user of the socket's other end (uid {uid}) is no client's either.");
         }
         Problem::new(ProblemKind::ClientUnknown).detail(detail)

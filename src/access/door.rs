@@ -1,7 +1,6 @@
 //! The guard at work: what it refuses is counted, and said in the log at most once a minute for each
 //! reason.
 
-use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -12,7 +11,7 @@ use http::request::Parts;
 
 use super::cors;
 use super::counting::refusal_counters;
-use super::guard::{self, Admitted, Refusal, Settings};
+use super::guard::{self, Admitted, Local, Refusal, Settings};
 use super::problem::Problem;
 use crate::clock::Clock;
 use crate::log::{Due, Repeats};
@@ -48,7 +47,7 @@ impl Guard {
     pub fn admit(
         &self,
         head: &Parts,
-        local: Option<IpAddr>,
+        local: impl Into<Local>,
         is_upstream: impl Fn(bool, &str) -> bool,
     ) -> Result<Admitted, Problem> {
         guard::admit(head, &self.0.settings.load(), local, is_upstream).map_err(|refusal| {

@@ -19,6 +19,21 @@ use crate::text::printable_bytes;
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// Our end of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Local {
+    /// The address at which it arrived; `None` for a Unix socket.
+    pub ip: Option<IpAddr>,
+    /// It is TLS.
+    pub is_secure: bool,
+}
+
+impl From<Option<IpAddr>> for Local {
+    fn from(ip: Option<IpAddr>) -> Self {
+        Self { ip, is_secure: false }
+    }
+}
+
 /// What the guard goes by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -93,15 +108,16 @@ impl fmt::Display for NamedHost {
 
 /// Decides about a request by its head.
 ///
-/// `local` is the address at which the connection arrived; `None` for a Unix socket. In absolute form an
+/// `local` is our end of the connection. In absolute form an
 /// upstream's own origin is accepted as well: `is_upstream` knows them, and gets whether the target is
 /// https, and host and port as written.
 pub fn admit(
     head: &Parts,
     settings: &Settings,
-    local: Option<IpAddr>,
+    local: impl Into<Local>,
     is_upstream: impl Fn(bool, &str) -> bool,
 ) -> Result<Admitted, Refusal> {
+    let Local { ip: local, is_secure } = local.into();
     let target = target::read(&head.method, &head.uri, head.version).map_err(|error| match error {
         TargetError::Connect => Refusal::Connect,
         TargetError::Asterisk => Refusal::Asterisk,
@@ -121,14 +137,14 @@ pub fn admit(
         Target::Absolute { secure, authority, path } => {
             // An upstream on this machine has a name that is ours as well, but a port of its own.
             let names_upstream = is_upstream(secure, authority.as_str());
-            if !names_upstream && (secure || !settings.knows(authority.as_str(), local)) {
+            if !names_upstream && (secure != is_secure || !settings.knows(authority.as_str(), local)) {
                 return Err(Refusal::WrongHost);
             }
             let host = NamedHost(Source::Target(authority.clone()));
             (path, Some(host), names_upstream.then_some(secure))
         }
     };
-    let origin = check_origin(&head.headers, host.as_ref(), settings)?.cloned();
+    let origin = check_origin(&head.headers, host.as_ref(), settings, is_secure)?.cloned();
     let preflight = origin.is_some() && cors::is_preflight(&head.method, &head.headers);
     Ok(Admitted { path, host, upstream, origin, preflight })
 }
@@ -166,6 +182,7 @@ fn check_origin<'a>(
     headers: &'a HeaderMap,
     host: Option<&NamedHost>,
     settings: &Settings,
+    is_secure: bool,
 ) -> Result<Option<&'a HeaderValue>, Refusal> {
     // Most clients are no browsers, and a look at each name costs less than the hashes of both.
     if !headers.keys().any(|name| *name == ORIGIN || *name == SEC_FETCH_SITE) {
@@ -173,7 +190,7 @@ fn check_origin<'a>(
     }
     match only(headers, ORIGIN).map_err(|Repeated| Refusal::Origin)? {
         Some(origin) if settings.allows(origin) => Ok(Some(origin)),
-        Some(origin) if host.is_some_and(|host| is_same_origin(origin, host.as_str())) => Ok(None),
+        Some(origin) if host.is_some_and(|host| is_same_origin(origin, host.as_str(), is_secure)) => Ok(None),
         Some(_) => Err(Refusal::Origin),
         None if is_cross_site(headers) => Err(Refusal::CrossSite),
         None => Ok(None),
@@ -191,11 +208,14 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
 }
 
 /// True where `origin` is that of a page which this very listener served.
-fn is_same_origin(origin: &HeaderValue, authority: &str) -> bool {
-    let Some((false, own)) = origin.to_str().ok().and_then(strip_scheme) else { return false };
+fn is_same_origin(origin: &HeaderValue, authority: &str, is_secure: bool) -> bool {
+    let Some((secure, own)) = origin.to_str().ok().and_then(strip_scheme) else { return false };
+    let default = if is_secure { 443 } else { 80 };
     match (split_authority(own), split_authority(authority)) {
         (Some((own, own_port)), Some((host, port))) => {
-            own.eq_ignore_ascii_case(host) && own_port.unwrap_or(80) == port.unwrap_or(80)
+            secure == is_secure
+                && own.eq_ignore_ascii_case(host)
+                && own_port.unwrap_or(default) == port.unwrap_or(default)
         }
         _ => false,
     }

@@ -19,11 +19,11 @@ mod problem;
 mod rules;
 pub mod target;
 
-pub use callers::{Client, Clients, KEY_FIELD, Key, KeyDigest, NAMES, Unknown, is_client_name};
+pub use callers::{Client, Clients, KEY_FIELD, Key, KeyDigest, NAMES, NamePattern, Unknown, is_client_name};
 pub use counting::problem_counters;
 pub use door::Guard;
 pub use failures::{Failure, FailureKind, Failures};
-pub use guard::{Admitted, NamedHost, Refusal, Settings};
+pub use guard::{Admitted, Local, NamedHost, Refusal, Settings};
 pub use layer::{GuardLayer, Guarded};
 pub use max_forwards::{Hops, options_response, take_hop};
 pub use names::{AllowedHosts, HostName, WebOrigin};

@@ -10,6 +10,7 @@ use super::{
     listeners::{self, listen_or_off},
     options as o, pace, profiles,
     settings::{Config, Retry},
+    tls,
     validation::{Reported, Validation},
     values,
     warning::Warning,
@@ -72,9 +73,13 @@ fn parts(
     let mut profiles = profiles::profiles(validation, tables);
     let guard = guard(validation);
     let rules = rules(validation);
+    let tls = tls::tls(validation);
     let clients = clients::clients(validation, profiles.as_deref().ok());
     if let Ok(Some(clients)) = &clients {
         clients::collisions(validation, clients);
+        if let Ok(tls) = &tls {
+            clients::certificates(validation, clients, tls.as_ref());
+        }
     }
     let listeners = listeners::shared(validation, guard.as_ref().ok());
     if let Ok(profiles) = &profiles {
@@ -85,6 +90,12 @@ fn parts(
     if let (Ok(profiles), Ok((listen, admin))) = (&profiles, &listeners) {
         let shared = [Some(listen), admin.as_ref()];
         listeners::own(validation, tables, profiles, guard.as_ref().ok(), shared);
+    }
+    if let (Ok(Some(clients)), Ok(None), Ok((listen, _))) = (&clients, &tls, &listeners)
+        && listen.is_public()
+        && clients.iter().any(|own| !own.client.keys.is_empty())
+    {
+        validation.warnings.push(Warning::KeysInTheClear);
     }
     let via = validation.value(&o::VIA, str::parse::<Via>);
     let header_case = validation.value(&o::HEADER_CASE, str::parse::<HeaderCase>);
@@ -111,6 +122,7 @@ fn parts(
         admin,
         profiles,
         guard: guard?,
+        tls: tls?,
         clients: clients?,
         rules: rules?,
         via: via?,

@@ -17,9 +17,11 @@ use super::{
 use crate::{
     access::{self, Rule, Rules},
     invalid::Invalid,
+    server::TlsSettings,
 };
 
-const KEYS: &str = "name, key_sha256, uid, rate, allow, deny and profiles";
+const SAN: &str = "a DNS name or a SPIFFE ID, exact or with one star at its end, such as `crm.example.com` or `spiffe://example.com/ns/prod/*`";
+const KEYS: &str = "name, key_sha256, san, uid, rate, allow, deny and profiles";
 
 /// The clients, where there is a file; `profiles` are those that they may be limited to.
 pub(super) fn clients(
@@ -96,10 +98,10 @@ impl Reading<'_> {
         if self.faults.len() == before {
             if own.name.is_empty() {
                 self.fault("client.name", start, "is missing; accepted: a name of its own for each client");
-            } else if own.keys.is_empty() && own.uids.is_empty() {
+            } else if own.keys.is_empty() && own.uids.is_empty() && own.names.is_empty() {
                 let reason = format!(
-                    "`{}` is known by nothing; accepted: key_sha256 (run `cxone-proxy key {0}`), or uid for a \
-                     client on a Unix socket",
+                    "`{}` is known by nothing; accepted: key_sha256 (run `cxone-proxy key {0}`), san for a \
+                     client with a certificate, or uid for one on a Unix socket",
                     own.name
                 );
                 self.fault("client", start, &reason);
@@ -116,6 +118,7 @@ impl Reading<'_> {
             "key_sha256" => {
                 own.keys = each(item, "a SHA-256 as `cxone-proxy key NAME` prints it", str::parse)?;
             }
+            "san" => own.names = each(item, SAN, str::parse)?,
             "uid" => own.uids = uids(item)?,
             "rate" => {
                 let text = item.as_str().ok_or_else(|| format!("is not a string; accepted: {RATE}"))?;
@@ -163,7 +166,8 @@ pub(super) fn collisions(validation: &mut Validation<'_>, clients: &[Client]) {
         }
         let keys = own.keys.iter().map(|key| ("client.key_sha256", key.to_string()));
         let uids = own.uids.iter().map(|uid| ("client.uid", uid.to_string()));
-        for (key, value) in keys.chain(uids) {
+        let names = own.names.iter().map(|name| ("client.san", name.to_string()));
+        for (key, value) in keys.chain(uids).chain(names) {
             if let Some(other) = known.insert((key, value.clone()), own.name.clone()) {
                 let reason = format!(
                     "`{value}` is that of the client `{other}` already; accepted: another one for `{}`",
@@ -172,6 +176,21 @@ pub(super) fn collisions(validation: &mut Validation<'_>, clients: &[Client]) {
                 validation.report(fault(key, client, reason));
             }
         }
+    }
+}
+
+/// Names of certificates say nothing where nobody shows one.
+pub(super) fn certificates(validation: &mut Validation<'_>, clients: &[Client], tls: Option<&TlsSettings>) {
+    if tls.is_some_and(|tls| tls.wants_client_certificate) {
+        return;
+    }
+    for client in clients.iter().filter(|own| !own.client.names.is_empty()) {
+        let reason = format!(
+            "`{}` is to be known by its certificate, and no client shows one; accepted: set tls.client_ca \
+             (CXONE_PROXY_TLS_CLIENT_CA)",
+            client.client.name
+        );
+        validation.report(fault("client.san", client, reason));
     }
 }
 

@@ -64,6 +64,14 @@ pub enum Fault {
         /// Where each of them is set.
         sources: [Source; 2],
     },
+    /// An option that makes sense together with another one only.
+    #[error("{set} is set, and {} is not; accepted: both together (the environment variable {}, or the key {} in the file)", missing.name(), missing.variable, missing.name())]
+    Together {
+        /// The option that is not set.
+        missing: &'static Entry,
+        /// The one that is.
+        set: &'static str,
+    },
     /// A key of the file that does not exist.
     #[error("unknown key {name} in {origin}{}; accepted: the keys that `cxone-proxy serve --help` lists", did_you_mean(*suggestion))]
     UnknownKey {

@@ -8,7 +8,7 @@
 //! load -> flags, environment, file   each source, with the source of every value -> layers
 //!      `-> assembly                  the whole Config
 //!            |-> profiles -> upstream, oauth
-//!            |-> clients
+//!            |-> clients, tls
 //!            `-> listeners
 //! validation                         parses one option of the table in `options` at a time
 //! values, hosts, listen, urls        text in, value out
@@ -36,6 +36,7 @@ mod reference;
 mod settings;
 mod source;
 mod spelling;
+mod tls;
 mod upstream;
 mod urls;
 mod validation;

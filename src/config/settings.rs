@@ -14,7 +14,7 @@ use crate::{
         pace::{PaceSettings, Rate},
         retry,
     },
-    server::{self, Listen},
+    server::{self, Listen, TlsSettings},
     tokens,
     upstream::{BaseUrl, ForwardProxy, tls::Trust},
 };
@@ -30,6 +30,8 @@ pub struct Config {
     pub profiles: Vec<Profile>,
     /// Who may send them.
     pub guard: access::Settings,
+    /// How listeners of TCP speak TLS; `None` is plain HTTP.
+    pub tls: Option<TlsSettings>,
     /// The clients that may send them, where they are identified.
     pub clients: Option<Vec<Client>>,
     /// Which of them may be sent.

@@ -12,7 +12,7 @@ use super::request::has_looped;
 use super::response::ClientSide;
 use super::route::{self, Selected};
 use super::state::Shared;
-use crate::access::{self, Admitted, Hops, Problem, ProblemKind, cors};
+use crate::access::{self, Admitted, Hops, Local, Problem, ProblemKind, cors};
 
 /// What the guard and the profiles make of a request.
 pub(super) enum Admission<'c> {
@@ -59,7 +59,11 @@ impl Shared {
         in_flight: &mut InFlight,
     ) -> Result<Admission<'_>, Problem> {
         let is_upstream = |https: bool, authority: &str| self.is_upstream(https, authority);
-        let admitted = self.guard.admit(parts, arrival.local_ip, is_upstream)?;
+        let admitted = self.guard.admit(
+            parts,
+            Local { ip: arrival.local_ip, is_secure: arrival.is_secure },
+            is_upstream,
+        )?;
         if has_looped(&parts.headers, &self.settings.loop_member) {
             return Err(Problem::new(ProblemKind::Loop));
         }

@@ -64,7 +64,8 @@ impl Callers {
     /// Whose request it is.
     pub(super) fn identify(&self, head: &Parts, arrival: &Arrival) -> Result<Caller<'_>, Problem> {
         let unknown = || Problem::new(ProblemKind::ClientUnknown);
-        let index = self.clients.identify(&head.headers, arrival.uid).map_err(|found| found.problem())?;
+        let index =
+            self.clients.identify(&head.headers, arrival.peer.as_deref()).map_err(|found| found.problem())?;
         let client = self.clients.all().get(index).ok_or_else(unknown)?;
         let pace = self.paces.get(index).and_then(Option::as_ref).map(|(_, pace)| &**pace);
         Ok(Caller { client, requests: &self.requests, pace })

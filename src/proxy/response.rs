@@ -70,6 +70,7 @@ impl Sent<'_> {
             listeners: &self.shared.settings.listeners,
             authority: self.client.host.as_ref().map(NamedHost::as_str),
             names_upstream: self.client.names_upstream,
+            https: (self.client.arrival.is_secure, self.shared.settings.tls),
         };
         rewrite(&mappings(profiles, &bases, &arrived))
     }

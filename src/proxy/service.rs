@@ -121,7 +121,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (shared, arrival, owned) = (self.shared.load_full(), self.arrival, self.owned.clone());
+        let (shared, arrival, owned) = (self.shared.load_full(), self.arrival.clone(), self.owned.clone());
         let (head, body) = request.into_parts();
         Box::pin(async move {
             let response = shared.respond(arrival, head, body).await;

@@ -3,7 +3,7 @@
 use super::error::StartError;
 use crate::access::{self, AllowedHosts, HostName};
 use crate::config::Config;
-use crate::server::{self, Bound, Inherited, Listen, Listener};
+use crate::server::{self, Bound, Inherited, Listen, Listener, Tls};
 
 const PROXY: &str = "listen (CXONE_PROXY_LISTEN)";
 const ADMIN: &str = "admin.listen (CXONE_PROXY_ADMIN_LISTEN)";
@@ -18,6 +18,8 @@ pub(super) struct Listeners {
     /// Where those are.
     pub(super) bound: Vec<Bound>,
     pub(super) admin: Option<Listener>,
+    /// What those of TCP speak, but for that of the admin pages.
+    pub(super) tls: Option<Tls>,
 }
 
 impl Listeners {
@@ -38,11 +40,16 @@ impl Listeners {
         }
         let proxy =
             proxy.into_iter().zip(wanted).map(|(passed, (name, listen))| adopt(config, passed, name, listen));
+        let tls = config.tls.as_ref().map(Tls::new);
+        let proxy = proxy.map(|own| match &tls {
+            Some(tls) => own.map(|own| own.with_tls(tls)),
+            None => own,
+        });
         let proxy = proxy.collect::<Result<Vec<_>, _>>()?;
         let admin =
             config.admin.as_ref().map(|listen| adopt(config, admin_passed, ADMIN, listen)).transpose()?;
         let bound = proxy.iter().map(|listener| listener.bound.clone()).collect();
-        Ok(Self { proxy, bound, admin })
+        Ok(Self { proxy, bound, admin, tls })
     }
 }
 
@@ -83,6 +90,7 @@ pub(super) fn log_listening(config: &Config, bound: &[Bound], admin: Option<&Bou
     let fixed = upstream.filter(|upstream| upstream.discovery.is_none());
     tracing::info!(
         proxy = bound.first().map(tracing::field::display),
+        tls = config.tls.is_some().then_some(true),
         admin = admin.map(tracing::field::display),
         upstream = fixed.map(|upstream| upstream.base_url.to_string()),
         profile_listeners = (!own.is_empty()).then_some(own),

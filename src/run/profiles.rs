@@ -236,6 +236,7 @@ pub(super) fn proxy_settings(config: &Config, listeners: &[Bound], metrics: &Met
         listeners: listeners.iter().map(|bound| Bound::addresses(bound).first().copied()).collect(),
         pause: Pause::default(),
         failures: Failures::default(),
+        tls: config.tls.is_some(),
     }
 }
 

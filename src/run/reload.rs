@@ -5,7 +5,8 @@
 //! counters. A request goes on under the configuration with which it began.
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use tokio::task::JoinSet;
 
@@ -24,7 +25,7 @@ use crate::log::Log;
 use crate::metrics::{Counters, Label, Metrics, ProfileMetrics};
 use crate::proxy::{self, Proxy};
 use crate::reloads::Reloads;
-use crate::server::{Bound, Tuning};
+use crate::server::{Bound, Tls, TlsSettings, Tuning};
 
 /// The name of the counters of [`Outcome`].
 pub(super) const COUNTER: &str = "cxone_proxy_reloads_total";
@@ -64,6 +65,10 @@ pub(super) struct Live {
     pub(super) admin: Admin,
     pub(super) bound: Vec<Bound>,
     pub(super) tunings: Vec<Tuning>,
+    /// What the listeners speak, where it is not plain HTTP.
+    pub(super) tls: Option<Tls>,
+    /// When the listener's certificate expires, in seconds of Unix time.
+    pub(super) expiry: Arc<AtomicU64>,
     pub(super) shown: ShownLimits,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
@@ -108,6 +113,10 @@ impl Live {
         }
         for tuning in &self.tunings {
             tuning.set(config.limits);
+        }
+        if let (Some(tls), Some(settings)) = (&self.tls, &config.tls) {
+            tls.replace(settings);
+            self.expiry.store(expiry(settings), Ordering::Relaxed);
         }
         self.retire(&prepared);
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = profiles::limits(&prepared);
@@ -166,6 +175,21 @@ impl Live {
     }
 }
 
+/// Has the metrics show TLS, where it is spoken. Returns where the expiry of the certificate is read from.
+pub(super) fn show_tls(metrics: &Metrics, tls: Option<&Tls>, config: &Config) -> Arc<AtomicU64> {
+    let end = Arc::new(AtomicU64::new(config.tls.as_ref().map_or(0, expiry)));
+    if let Some(tls) = tls.cloned() {
+        let read = Arc::clone(&end);
+        metrics.tls(move || tls.failures(), move || read.load(Ordering::Relaxed));
+    }
+    end
+}
+
+fn expiry(settings: &TlsSettings) -> u64 {
+    let end = settings.certificate.not_after.map(jiff::Timestamp::as_second);
+    end.and_then(|end| u64::try_from(end).ok()).unwrap_or_default()
+}
+
 /// The options that only a start can change and that have changed since.
 fn needs_restart(initial: &Config, config: &Config) -> Vec<&'static str> {
     let own =
@@ -179,6 +203,7 @@ fn needs_restart(initial: &Config, config: &Config) -> Vec<&'static str> {
             "profile.listen",
             new.iter().any(|listen| !old.contains(listen)) || old.iter().any(|listen| !new.contains(listen)),
         ),
+        ("tls.cert", initial.tls.is_some() != config.tls.is_some()),
         ("threads", initial.threads != config.threads),
         ("log.format", initial.log.format != config.log.format),
     ];

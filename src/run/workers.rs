@@ -1,6 +1,7 @@
 //! The threads that serve, and what they answer where no request could be read.
 
 use std::io;
+use std::sync::Arc;
 use std::thread;
 
 use http::Method;
@@ -13,6 +14,7 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::metrics::Metrics;
+use crate::peer::Peer;
 use crate::proxy::{Arrival, Proxy};
 use crate::server::{self, Limits, Listener, ParseProblem, ParseProblems, Tuning, Worker};
 
@@ -24,7 +26,12 @@ pub(super) fn spawn(worker: Worker, proxy: Proxy, heart: Heart) -> io::Result<on
         let sweeping = proxy.clone();
         let make = move |arrival: &server::Arrival| {
             let local_ip = arrival.local.map(|address| address.ip());
-            proxy.arriving(Arrival { listener: arrival.listener, local_ip, uid: arrival.uid })
+            proxy.arriving(Arrival {
+                listener: arrival.listener,
+                local_ip,
+                is_secure: arrival.is_secure,
+                peer: peer(arrival),
+            })
         };
         let tick = || {
             sweeping.sweep();
@@ -38,6 +45,13 @@ pub(super) fn spawn(worker: Worker, proxy: Proxy, heart: Heart) -> io::Result<on
         let _ = done.send(());
     })?;
     Ok(ended)
+}
+
+/// What a connection proves of its client, where that is anything.
+fn peer(arrival: &server::Arrival) -> Option<Arc<Peer>> {
+    let names = arrival.names.clone();
+    let proves = arrival.uid.is_some() || names.is_some();
+    proves.then(|| Arc::new(Peer { uid: arrival.uid, names }))
 }
 
 /// Serves the admin pages on the calling thread: they are few, and no client waits behind them.
@@ -85,6 +99,7 @@ fn problem(parse: ParseProblem) -> Problem {
     match parse {
         ParseProblem::Malformed => Problem::new(ProblemKind::Malformed),
         ParseProblem::Tls => Problem::new(ProblemKind::TlsToPlainPort),
+        ParseProblem::NoTls => Problem::new(ProblemKind::PlainToTlsPort),
         ParseProblem::Fragment => Problem::new(ProblemKind::Malformed)
             .detail("The request target has a `#`, which never belongs into a request."),
         ParseProblem::HeaderTimeout => Problem::new(ProblemKind::HeaderTimeout),

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::Arrival;
 use super::listener::{Bound, Listener, Removal};
 use super::stream::Accepted;
+use super::tls::Tls;
 use crate::log::{Due, Repeats};
 
 /// Out of file descriptors, most likely: some will be closed.
@@ -24,6 +25,8 @@ const BETWEEN_LINES: Duration = Duration::from_secs(10);
 pub(super) struct Incoming {
     pub(super) accepted: Accepted,
     pub(super) arrival: Arrival,
+    /// What has to be spoken first.
+    pub(super) tls: Option<Tls>,
 }
 
 /// Listeners at work. Dropping it closes them.
@@ -45,6 +48,7 @@ enum Kind {
         socket: TcpListener,
         /// Where it listens; `None` where that is every address, and each connection has to be asked.
         local: Option<SocketAddr>,
+        tls: Option<Tls>,
     },
     Unix(UnixListener),
 }
@@ -55,13 +59,14 @@ impl Acceptor {
         let mut sockets = Vec::new();
         let mut removals = Vec::new();
         for (index, listener) in listeners.into_iter().enumerate() {
-            let Listener { bound, sockets: opened, removal } = listener;
+            let Listener { bound, sockets: opened, removal, tls } = listener;
             removals.extend(removal);
             for (place, socket) in opened.into_iter().enumerate() {
                 let kind = match &bound {
                     Bound::Tcp(addresses) => Kind::Tcp {
                         socket: TcpListener::from_std(socket.into())?,
                         local: addresses.get(place).copied().filter(|bound| !bound.ip().is_unspecified()),
+                        tls: tls.clone(),
                     },
                     Bound::Unix(_) => Kind::Unix(UnixListener::from_std(socket.into())?),
                 };
@@ -95,7 +100,7 @@ impl Acceptor {
         let mut found = Vec::new();
         for Socket { kind, listener } in self.sockets {
             let outcome = match kind {
-                Kind::Tcp { socket, local } => take_tcp(socket, local, listener, &mut found),
+                Kind::Tcp { socket, local, tls } => take_tcp(socket, (local, tls), listener, &mut found),
                 Kind::Unix(socket) => take_unix(socket, listener, &mut found),
             };
             if let Err(error) = outcome
@@ -128,16 +133,16 @@ impl Socket {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
         let listener = self.listener;
         match &self.kind {
-            Kind::Tcp { socket, local } => socket.poll_accept(cx).map(|accepted| {
+            Kind::Tcp { socket, local, tls } => socket.poll_accept(cx).map(|accepted| {
                 let (stream, peer) = accepted?;
                 let local = local.or_else(|| stream.local_addr().ok());
-                let arrival = Arrival { listener, local, peer: Some(peer), uid: None };
-                Ok(Incoming { accepted: Accepted::Tcp(stream.into_std()?), arrival })
+                let arrival = Arrival::new(listener, local, Some(peer));
+                Ok(Incoming { accepted: Accepted::Tcp(stream.into_std()?), arrival, tls: tls.clone() })
             }),
             Kind::Unix(socket) => socket.poll_accept(cx).map(|accepted| {
                 let (stream, _) = accepted?;
-                let arrival = Arrival { listener, local: None, peer: None, uid: None };
-                Ok(Incoming { accepted: Accepted::Unix(stream.into_std()?), arrival })
+                let arrival = Arrival::new(listener, None, None);
+                Ok(Incoming { accepted: Accepted::Unix(stream.into_std()?), arrival, tls: None })
             }),
         }
     }
@@ -146,7 +151,7 @@ impl Socket {
 /// Accepts until there is no connection left: the error says so.
 fn take_tcp(
     socket: TcpListener,
-    local: Option<SocketAddr>,
+    (local, tls): (Option<SocketAddr>, Option<Tls>),
     listener: usize,
     found: &mut Vec<Incoming>,
 ) -> io::Result<()> {
@@ -156,8 +161,8 @@ fn take_tcp(
             Ok((stream, peer)) => {
                 stream.set_nonblocking(true)?;
                 let local = local.or_else(|| stream.local_addr().ok());
-                let arrival = Arrival { listener, local, peer: Some(peer), uid: None };
-                found.push(Incoming { accepted: Accepted::Tcp(stream), arrival });
+                let arrival = Arrival::new(listener, local, Some(peer));
+                found.push(Incoming { accepted: Accepted::Tcp(stream), arrival, tls: tls.clone() });
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => return Err(error),
@@ -172,8 +177,8 @@ fn take_unix(socket: UnixListener, listener: usize, found: &mut Vec<Incoming>) -
         match socket.accept() {
             Ok((stream, _)) => {
                 stream.set_nonblocking(true)?;
-                let arrival = Arrival { listener, local: None, peer: None, uid: None };
-                found.push(Incoming { accepted: Accepted::Unix(stream), arrival });
+                let arrival = Arrival::new(listener, None, None);
+                found.push(Incoming { accepted: Accepted::Unix(stream), arrival, tls: None });
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => return Err(error),

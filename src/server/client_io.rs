@@ -355,7 +355,14 @@ impl AsyncWrite for ClientIo {
     /// hyper asks for this whenever it has nothing left to write (`Buffered::poll_flush`).
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        // Only what TLS has encrypted can wait here.
+        let Poll::Ready(flushed) = Pin::new(&mut this.stream).poll_flush(cx) else {
+            this.signals.waiting.set_blocked(true);
+            this.look_for_departure()?;
+            return Poll::Pending;
+        };
+        flushed?;
+        this.signals.waiting.set_blocked(false);
         this.signals.flushed();
         Poll::Ready(this.look_for_departure())
     }

@@ -22,13 +22,12 @@ use super::setup::Setup;
 use super::signals::Signals;
 use super::silence::{Deadline, Silence};
 use super::states::{Phase, Reading, Stop};
+use super::tls::HANDSHAKE_RECORD;
 use super::waiting::Stall;
 use super::{ParseProblem, closing, http2};
 
 /// How often an upload is looked after whose client may have gone: hyper does not read then.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// The first byte of every TLS client (RFC 8446 section 5.1: a handshake record).
-const TLS: u8 = 0x16;
 
 /// What is left to do with a connection.
 enum After {
@@ -321,7 +320,7 @@ impl<S> Connection<S> {
             414 => ParseProblem::TargetTooLong,
             431 if self.is_in_target(io) => ParseProblem::TargetTooLong,
             431 => ParseProblem::HeadTooLarge,
-            _ if io.gate().first_byte() == TLS => ParseProblem::Tls,
+            _ if io.gate().first_byte() == HANDSHAKE_RECORD => ParseProblem::Tls,
             _ => ParseProblem::Malformed,
         }
     }

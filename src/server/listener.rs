@@ -15,6 +15,7 @@ pub use inherited::{InheritError, Inherited};
 
 use super::listen::Listen;
 use super::stream::set_options;
+use super::tls::Tls;
 
 /// The kernel caps it; a burst of connections must not be refused.
 const BACKLOG: i32 = 4096;
@@ -94,6 +95,16 @@ pub struct Listener {
     pub bound: Bound,
     pub(super) sockets: Vec<Socket>,
     pub(super) removal: Option<Removal>,
+    pub(super) tls: Option<Tls>,
+}
+
+impl Listener {
+    /// The same with TLS, where it is one of TCP.
+    #[must_use]
+    pub fn with_tls(self, tls: &Tls) -> Self {
+        let speaks = matches!(self.bound, Bound::Tcp(_));
+        Self { tls: speaks.then(|| tls.clone()), ..self }
+    }
 }
 
 /// Removes the path of a socket at the end, where it is still ours.
@@ -120,7 +131,7 @@ pub fn bind(listen: &Listen) -> Result<Listener, ListenError> {
     match listen {
         Listen::Tcp(address) => {
             let (socket, bound) = bind_tcp(*address)?;
-            Ok(Listener { bound: Bound::Tcp(vec![bound]), sockets: vec![socket], removal: None })
+            Ok(Listener { bound: Bound::Tcp(vec![bound]), sockets: vec![socket], removal: None, tls: None })
         }
         Listen::Localhost(port) => bind_localhost(*port),
         Listen::Unix { path, mode } => bind_unix(path, *mode),
@@ -145,7 +156,7 @@ fn bind_localhost(port: u16) -> Result<Listener, ListenError> {
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
         let (sockets, addresses) = both.into_iter().unzip();
-        return Ok(Listener { bound: Bound::Tcp(addresses), sockets, removal: None });
+        return Ok(Listener { bound: Bound::Tcp(addresses), sockets, removal: None, tls: None });
     }
 }
 
@@ -181,7 +192,7 @@ fn bind_unix(path: &Path, mode: u32) -> Result<Listener, ListenError> {
     // Before listening, so that there is no moment at which somebody else could connect.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
     socket.listen(BACKLOG).map_err(failed)?;
-    Ok(Listener { bound: bound.clone(), sockets: vec![socket], removal: Some(removal) })
+    Ok(Listener { bound: bound.clone(), sockets: vec![socket], removal: Some(removal), tls: None })
 }
 
 fn tcp_error(address: SocketAddr, error: io::Error) -> ListenError {

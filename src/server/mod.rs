@@ -13,6 +13,7 @@
 //! | `client_io`, `stream`, `target_gate` | the byte stream under hyper |
 //! | `request_check`, `checked_response` | what hyper lets pass and we do not |
 //! | `request_body`, `response_body`, `signals`, `states`, `streams` | what goes on, passed between them |
+//! | `tls` | the handshake, and the names of the client's certificate |
 //! | `closing` | the last words: our own documents, and a close that loses nothing |
 
 mod acceptor;
@@ -36,6 +37,7 @@ mod states;
 mod stream;
 mod streams;
 mod target_gate;
+mod tls;
 mod waiting;
 mod worker;
 
@@ -54,9 +56,11 @@ pub use listen::Listen;
 pub use listener::{Bound, InheritError, Inherited, ListenError, Listener, bind};
 pub use request_body::{ClientError, RequestBody};
 pub use setup::Tuning;
+pub use tls::{Tls, TlsFault, TlsFile, TlsSettings};
 pub use worker::{Worker, workers};
 
 use crate::header_case::HeaderCase;
+use crate::peer::SubjectName;
 
 /// Any error, as hyper and tower pass them on.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -89,6 +93,17 @@ pub struct Arrival {
     pub peer: Option<SocketAddr>,
     /// The user at the other end of a Unix socket, where the system says so.
     pub uid: Option<u32>,
+    /// The connection is TLS.
+    pub is_secure: bool,
+    /// The names of the client's certificate; `None` where it showed none.
+    pub names: Option<Arc<[SubjectName]>>,
+}
+
+impl Arrival {
+    /// Plain, so far.
+    fn new(listener: usize, local: Option<SocketAddr>, peer: Option<SocketAddr>) -> Self {
+        Self { listener, local, peer, uid: None, is_secure: false, names: None }
+    }
 }
 
 /// Why no request could be made of what a client sent.
@@ -98,6 +113,8 @@ pub enum ParseProblem {
     Malformed,
     /// It is TLS, and the listener speaks none: 400.
     Tls,
+    /// It is no TLS, and the listener speaks nothing else: 400.
+    NoTls,
     /// The target has a `#`: 400.
     Fragment,
     /// The header section took too long: 408.

@@ -14,13 +14,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::acceptor::{Acceptor, Incoming};
 use super::client_io::ClientIo;
-use super::connection;
 use super::connections::{Connections, Counted, Registry};
 use super::http1::{Payload, RequestService};
 use super::listener::Listener;
 use super::setup::{Setup, Tuning};
 use super::signals::Signals;
-use super::{Arrival, Limits, ParseProblems};
+use super::stream::Stream;
+use super::tls::{Handshake, client_names};
+use super::{Arrival, Limits, ParseProblem, ParseProblems};
+use super::{closing, connection};
 use crate::drain::{Drain, Phase};
 
 /// How often `tick` is called.
@@ -102,7 +104,7 @@ impl Worker {
     /// listeners cannot be used.
     pub async fn run<M, S, B>(mut self, make: M, tick: impl Fn()) -> io::Result<()>
     where
-        M: Fn(&Arrival) -> S + Clone,
+        M: Fn(&Arrival) -> S + Clone + Send + 'static,
         S: RequestService<B>,
         B: Payload,
     {
@@ -187,7 +189,7 @@ impl Worker {
     /// Gives a new connection to the worker with the fewest; to this one where that is among them.
     fn place<M, S, B>(&self, incoming: Incoming, make: &M, alive: &mpsc::Sender<()>)
     where
-        M: Fn(&Arrival) -> S + Clone,
+        M: Fn(&Arrival) -> S + Clone + Send + 'static,
         S: RequestService<B>,
         B: Payload,
     {
@@ -209,7 +211,7 @@ impl Worker {
 
     fn obey<M, S, B>(&self, order: Order, make: &M, alive: &mpsc::Sender<()>)
     where
-        M: Fn(&Arrival) -> S + Clone,
+        M: Fn(&Arrival) -> S + Clone + Send + 'static,
         S: RequestService<B>,
         B: Payload,
     {
@@ -222,11 +224,11 @@ impl Worker {
     #[expect(clippy::disallowed_methods, reason = "`run` waits for the end of all connections")]
     fn serve<M, S, B>(&self, incoming: Incoming, counted: Counted, make: &M, alive: &mpsc::Sender<()>)
     where
-        M: Fn(&Arrival) -> S + Clone,
+        M: Fn(&Arrival) -> S + Clone + Send + 'static,
         S: RequestService<B>,
         B: Payload,
     {
-        let Incoming { accepted, mut arrival } = incoming;
+        let Incoming { accepted, mut arrival, tls } = incoming;
         let stream = match accepted.start() {
             Ok(stream) => stream,
             Err(error) => {
@@ -239,7 +241,31 @@ impl Worker {
         let signals = Arc::new(Signals::new(self.connections.millis(now)));
         let open = self.registry.add(signals.clone(), counted, alive.clone());
         let head_size = self.connections.head_size();
-        let io = ClientIo::new(stream, signals.clone(), open, head_size);
-        tokio::spawn(connection::serve(io, signals, make(&arrival), self.setup.load_full(), now));
+        let setup = self.setup.load_full();
+        let (tls, socket) = match (tls, stream) {
+            (Some(tls), Stream::Tcp(socket)) => (tls, socket),
+            (_, stream) => {
+                let io = ClientIo::new(stream, signals.clone(), open, head_size);
+                tokio::spawn(connection::serve(io, signals, make(&arrival), setup, now));
+                return;
+            }
+        };
+        let make = make.clone();
+        tokio::spawn(async move {
+            let io = |stream| ClientIo::new(stream, signals.clone(), open, head_size);
+            match Box::pin(tls.handshake(socket, &signals, &setup.limits, now)).await {
+                Handshake::Done(session) => {
+                    arrival.is_secure = true;
+                    arrival.names = client_names(&session);
+                    let io = io(Stream::Tls(session));
+                    connection::serve(io, signals.clone(), make(&arrival), setup, now).await;
+                }
+                Handshake::Plain(socket) => {
+                    let response = setup.problem(ParseProblem::NoTls);
+                    closing::refuse(io(Stream::Tcp(socket)), &signals, response).await;
+                }
+                Handshake::Failed => {}
+            }
+        });
     }
 }

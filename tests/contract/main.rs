@@ -21,4 +21,5 @@ mod reload;
 mod service_manager;
 mod shutdown;
 mod support;
+mod tls;
 mod tokens;

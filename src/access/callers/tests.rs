@@ -20,13 +20,17 @@ fn clients() -> Clients {
     Clients::new(vec![client("crm", &[KEY, "cxk_new"], &[]), client("cron", &["päss:word"], &[7, 1000])])
 }
 
+fn peer(uid: Option<u32>, names: &[SubjectName]) -> Peer {
+    Peer { uid, names: (!names.is_empty()).then(|| names.into()) }
+}
+
 fn fields(lines: &[(&'static str, &str)]) -> HeaderMap {
     lines.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
 }
 
 fn named(lines: &[(&'static str, &str)], uid: Option<u32>) -> Result<String, String> {
     let clients = clients();
-    let found = clients.identify(&fields(lines), uid);
+    let found = clients.identify(&fields(lines), Some(&peer(uid, &[])));
     found.map(|index| clients.all()[index].name.to_string()).map_err(|unknown| unknown.seen.to_string())
 }
 
@@ -79,8 +83,57 @@ fn the_sockets_user_counts_where_no_key_field_decides() {
     assert_eq!(named(&[("authorization", "Bearer cxk_new")], Some(1000)).as_deref(), Ok("crm"));
     assert!(named(&[("x-proxy-key", "wrong")], Some(1000)).is_err());
     assert!(named(&[], Some(8)).is_err());
-    let problem = clients().identify(&HeaderMap::new(), Some(8)).unwrap_err().problem();
+    let problem = clients().identify(&HeaderMap::new(), Some(&peer(Some(8), &[]))).unwrap_err().problem();
     assert!(problem.detail_text().contains("uid 8"), "{}", problem.detail_text());
+}
+
+fn pattern(text: &str) -> NamePattern {
+    text.parse().unwrap()
+}
+
+#[test]
+fn a_certificate_is_the_clients_whose_pattern_says_most() {
+    let named = |name: &str, patterns: &[&str]| Client {
+        name: name.into(),
+        names: patterns.iter().map(|text| pattern(text)).collect(),
+        ..Client::default()
+    };
+    let known = Clients::new(vec![
+        named("any", &["spiffe://td/ns/prod/*"]),
+        named("crm", &["spiffe://td/ns/prod/sa/crm", "CRM.example"]),
+        named("old", &["old*"]),
+    ]);
+    let (dns, uri) =
+        (|text: &str| SubjectName::Dns(text.to_owned()), |text: &str| SubjectName::Uri(text.to_owned()));
+    for (names, expected) in [
+        (vec![uri("spiffe://td/ns/prod/sa/crm")], Some("crm")),
+        (vec![uri("spiffe://td/ns/prod/sa/other")], Some("any")),
+        (vec![uri("spiffe://td/ns/prodx/sa/other")], None),
+        (vec![uri("spiffe://td/ns/prod/sa/CRM")], Some("any")),
+        (vec![dns("x.example"), dns("crm.EXAMPLE")], Some("crm")),
+        (vec![dns("old-7.example")], Some("old")),
+        // A DNS name that looks like a URI is none.
+        (vec![dns("spiffe://td/ns/prod/sa/crm")], None),
+        (vec![], None),
+    ] {
+        let found = known.identify(&HeaderMap::new(), Some(&peer(None, &names))).ok();
+        assert_eq!(found.map(|index| &*known.all()[index].name), expected, "{names:?}");
+    }
+    let unknown = known.identify(&HeaderMap::new(), Some(&peer(None, &[dns("no.example")]))).unwrap_err();
+    assert!(unknown.problem().detail_text().contains("no.example"), "{}", unknown.problem().detail_text());
+    // A key that is shown decides, whatever the certificate says.
+    let shown = fields(&[("x-proxy-key", "wrong")]);
+    assert!(known.identify(&shown, Some(&peer(None, &[dns("crm.example")]))).is_err());
+}
+
+#[test]
+fn patterns_that_let_everybody_in_are_refused() {
+    for unfit in ["", "*", "a*b", "*.example", "spiffe://*", "spiffe://td*", "a b", "é"] {
+        assert!(unfit.parse::<NamePattern>().is_err(), "{unfit}");
+    }
+    for fit in ["spiffe://td/*", "crm.example", "crm*"] {
+        assert_eq!(pattern(fit).to_string(), fit);
+    }
 }
 
 #[test]

@@ -60,6 +60,10 @@ table! {
     ClientUnknown: UNAUTHORIZED, "client-unknown", "http_request_denied",
         "The proxy does not know this client",
         "Send the client's key as X-Proxy-Key, as a Bearer token in Authorization, or as the password of Basic. The proxy's operator makes one with `cxone-proxy key NAME` and adds it to the clients file (CXONE_PROXY_CLIENTS).";
+    /// Plain HTTP at a port that speaks TLS.
+    PlainToTlsPort: BAD_REQUEST, "plain-to-tls-port", "http_request_error",
+        "The client speaks plain HTTP to a port for TLS",
+        "Write https:// instead of http:// in the client's address of the proxy: tls.cert (CXONE_PROXY_TLS_CERT) is set.";
     /// A web origin that is not allowed.
     Origin: FORBIDDEN, "origin-not-allowed", "http_request_denied",
         "Web pages of this origin may not use the proxy",

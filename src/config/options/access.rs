@@ -7,6 +7,36 @@ pub(in crate::config) const RULES: &str = "rules such as `GET /api/v2/users*`, `
      and a path, with one star at its end where it is the beginning of a path";
 
 options! {
+    /// The listener's certificate.
+    TLS_CERT = Entry {
+        variable: "CXONE_PROXY_TLS_CERT",
+        file_key: Some("tls.cert"),
+        flag: Some("tls-cert"),
+        default: Fallback::Described("none: plain HTTP"),
+        form: Form::File,
+        accepts: "the path of a readable PEM file with the listener's certificate first, then those that lead to its authority; together with tls.key",
+        meaning: "clients then speak TLS 1.2 or 1.3 to `listen`, with HTTP/2 and HTTP/1.1 by ALPN, except over Unix sockets",
+    };
+    /// The key of that certificate.
+    TLS_KEY = Entry {
+        variable: "CXONE_PROXY_TLS_KEY",
+        file_key: Some("tls.key"),
+        flag: Some("tls-key"),
+        default: Fallback::Described("none"),
+        form: Form::File,
+        accepts: "the path of a readable PEM file with the private key of tls.cert, without a password",
+        meaning: "the private key of `tls.cert`",
+    };
+    /// Who issues certificates of clients.
+    TLS_CLIENT_CA = Entry {
+        variable: "CXONE_PROXY_TLS_CLIENT_CA",
+        file_key: Some("tls.client_ca"),
+        flag: Some("tls-client-ca"),
+        default: Fallback::Described("none: clients show no certificate"),
+        form: Form::File,
+        accepts: "the path of a readable PEM file with at least one certificate authority; together with tls.cert",
+        meaning: "every client must then show a certificate that one of these authorities has issued",
+    };
     /// Who may use the proxy.
     CLIENTS = Entry {
         variable: "CXONE_PROXY_CLIENTS",

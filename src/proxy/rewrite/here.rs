@@ -23,6 +23,8 @@ pub(in crate::proxy) struct Arrived<'a> {
     pub(in crate::proxy) authority: Option<&'a str>,
     /// They are the upstream's own: the client believes that it talks to that.
     pub(in crate::proxy) names_upstream: bool,
+    /// The client speaks https to this listener, and to the others.
+    pub(in crate::proxy) https: (bool, bool),
 }
 
 /// The mappings of all upstreams that are known, the request's own first.
@@ -37,7 +39,9 @@ pub(in crate::proxy) fn mappings<'a>(
             return Some(mapping_to_itself(base));
         }
         let authority = if nth == 0 { arrived.own() } else { arrived.authority_of(profile, profiles)? };
-        Some(mapping_to_here(profile, base, authority))
+        let here = profile.listener.unwrap_or(0) == arrived.listener;
+        let https = if nth == 0 || here { arrived.https.0 } else { arrived.https.1 };
+        Some(Mapping { local_https: https, ..mapping_to_here(profile, base, authority) })
     };
     bases.iter().enumerate().filter_map(mapping).collect()
 }

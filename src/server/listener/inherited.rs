@@ -87,7 +87,7 @@ impl Inherited {
             match &mut found {
                 None if fits(&passed) => {
                     let (bound, sockets) = (passed.bound, vec![passed.socket]);
-                    found = Some(Listener { bound, sockets, removal: None });
+                    found = Some(Listener { bound, sockets, removal: None, tls: None });
                 }
                 Some(Listener { bound: Bound::Tcp(addresses), sockets, .. }) if all && fits(&passed) => {
                     addresses.extend_from_slice(passed.bound.addresses());

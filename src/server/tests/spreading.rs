@@ -80,12 +80,12 @@ async fn a_service_is_told_where_its_connection_came_from() {
         let reply = Client::over(stream).ask(get("/")).await;
         // Never the unspecified address: the guard trusts it.
         let local: SocketAddr = ([127, 0, 0, 1], port).into();
-        let due = Arrival { listener, local: Some(local), peer: Some(peer), uid: None };
+        let due = Arrival::new(listener, Some(local), Some(peer));
         assert_eq!(reply.text(), format!("{due:?}"));
     }
     let reply = unix(&path).await.ask(get("/")).await;
     let uid = Some(rustix::process::geteuid().as_raw());
-    assert_eq!(reply.text(), format!("{:?}", Arrival { listener: 2, local: None, peer: None, uid }));
+    assert_eq!(reply.text(), format!("{:?}", Arrival { uid, ..Arrival::new(2, None, None) }));
 }
 
 #[tokio::test]

@@ -196,7 +196,7 @@ fn status(status: u16, body: TestBody) -> Response<TestBody> {
 pub(super) fn problems() -> ParseProblems {
     ParseProblems::new(|problem| {
         let status = match problem {
-            ParseProblem::Malformed | ParseProblem::Tls | ParseProblem::Fragment => 400,
+            ParseProblem::NoTls | ParseProblem::Malformed | ParseProblem::Tls | ParseProblem::Fragment => 400,
             ParseProblem::HeaderTimeout => 408,
             ParseProblem::TargetTooLong => 414,
             ParseProblem::HeadTooLarge => 431,

@@ -210,7 +210,15 @@ async fn the_documents_list_exactly_the_metrics_that_are_exposed() {
     let asked = guarded.fetch(request("GET", "/api/v2/users/me", "X-Proxy-Key: key\r\n", "")).await;
     assert_eq!(asked.status(), 200);
     let of_clients: Metrics = guarded.metrics().await;
-    let exposed = metrics.families().into_keys().chain(of_clients.families().into_keys());
+    // And TLS only where there is a certificate.
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (pem, key) = (files.path().join("proxy.pem"), files.path().join("proxy.key"));
+    std::fs::write(&pem, certificate.cert.pem()).unwrap();
+    std::fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
+    let secure = Setup::launched(|launch| launch.flag("tls-cert", &pem).flag("tls-key", &key)).await;
+    let of_tls: Metrics = secure.metrics().await;
+    let more = of_clients.families().into_keys().chain(of_tls.families().into_keys());
+    let exposed = metrics.families().into_keys().chain(more);
     let exposed: BTreeSet<_> = exposed.collect();
     let standard = |name: &&&str| !name.starts_with("process_");
     let documented_own: BTreeSet<_> = documented.iter().filter(standard).collect();

@@ -7,6 +7,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::in_time;
@@ -36,13 +37,20 @@ impl Http2Response {
 
 impl Http2Client {
     pub(crate) async fn to(address: SocketAddr) -> Self {
-        let stream = in_time("a connection", TcpStream::connect(address)).await.unwrap();
+        Self {
+            address,
+            ..Self::over(in_time("a connection", TcpStream::connect(address)).await.unwrap()).await
+        }
+    }
+
+    /// Over a stream that is there already. [`Self::request`] does not know its address.
+    pub(crate) async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let (send, connection) = h2::client::handshake(stream).await.unwrap();
         // Ends with its last stream and handle.
         tokio::spawn(async move {
             let _ = connection.await;
         });
-        Self { send, address }
+        Self { send, address: ([127, 0, 0, 1], 0).into() }
     }
 
     /// A request for `target` at this proxy; fields may be added.
