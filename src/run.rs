@@ -34,7 +34,7 @@ use crate::config::Config;
 use crate::drain::{self, Drainer, Phase};
 use crate::log::{self, Log};
 use crate::metrics::Metrics;
-use crate::proxy::Proxy;
+use crate::proxy::{self, Proxy};
 use crate::reloads::Reloads;
 use crate::server::{self, Bound, Connections, Inherited, Tuning};
 use dry_run::Stub;
@@ -117,7 +117,9 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
     let prepared = profiles::prepare(config, (config, &listeners.bound), shared, &mut tasks, None)?;
     let shown = profiles::show_limits(&prepared, &metrics);
     let guard = Guard::new(listeners::guard(config), &metrics, clock.clone());
-    let settings = profiles::proxy_settings(config, &listeners.bound, &metrics);
+    let auth_listener = listeners.auth.as_ref().map(|(place, _)| *place);
+    let settings =
+        proxy::Settings { auth_listener, ..profiles::proxy_settings(config, &listeners.bound, &metrics) };
     let proxies: Vec<Proxy> = (0..threads)
         .map(|_| {
             let profiles = prepared.iter().map(|own| own.on_this_core(None)).collect::<Result<_, _>>()?;
@@ -126,7 +128,7 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
         })
         .collect::<Result<_, StartError>>()?;
     let problems = workers::parse_problems(&metrics, &clock, &settings.failures);
-    let Listeners { proxy: sockets, bound, admin, tls } = listeners;
+    let Listeners { proxy: sockets, bound, admin, auth, tls } = listeners;
     let expiry = reload::show_tls(&metrics, tls.as_ref(), config);
     let (workers, connections) = server::workers(sockets, threads, config.limits, problems.clone(), &drain);
     let counted = connections.clone();
@@ -154,7 +156,7 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
         tunings.extend(tuning);
         task
     });
-    listeners::log_listening(config, &bound, admin_bound.as_ref());
+    listeners::log_listening(config, &bound, admin_bound.as_ref(), auth.as_ref().map(|(_, bound)| bound));
     let proxy = bound.first().cloned().ok_or(StartError::NoListener)?;
     let live = Live {
         initial: config.clone(),

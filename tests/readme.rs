@@ -10,12 +10,13 @@ use cxone_proxy::{
 };
 
 /// What is run or copied as it stands.
-const DEPLOYED: [&str; 5] = [
+const DEPLOYED: [&str; 6] = [
     "docker-compose.yml",
     "Dockerfile",
     "deploy/cxone-proxy.service",
     "deploy/kubernetes.yaml",
     "deploy/nginx.conf",
+    "deploy/nginx-auth.conf",
 ];
 const COMMANDS: [&str; 7] = ["serve", "check", "token", "ready", "key", "demo", "simulate"];
 

@@ -87,8 +87,9 @@ fn parts(
     }
     let limited =
         profiles.as_mut().map_or(Ok(()), |profiles| pace::rate_limits(validation, rate_limits, profiles));
-    if let (Ok(profiles), Ok((listen, admin))) = (&profiles, &listeners) {
-        let shared = [Some(listen), admin.as_ref()];
+    let auth = listeners::auth(validation, guard.as_ref().ok(), &clients, listeners.as_ref().ok());
+    if let (Ok(profiles), Ok((listen, admin)), Ok(auth)) = (&profiles, &listeners, &auth) {
+        let shared = [Some(listen), admin.as_ref(), auth.as_ref()];
         listeners::own(validation, tables, profiles, guard.as_ref().ok(), shared);
     }
     if let (Ok(Some(clients)), Ok(None), Ok((listen, _))) = (&clients, &tls, &listeners)
@@ -120,6 +121,7 @@ fn parts(
     Ok(Config {
         listen,
         admin,
+        auth: auth?,
         profiles,
         guard: guard?,
         tls: tls?,

@@ -4,7 +4,7 @@ use super::{
     error::Fault,
     file::ProfileTable,
     options as o, profiles,
-    settings::Profile,
+    settings::{Client, Profile},
     validation::{Reported, Validation},
 };
 use crate::{access, invalid::Invalid, server::Listen};
@@ -32,13 +32,44 @@ pub(super) fn shared(
     Ok((listen, admin))
 }
 
+/// The listener for other proxies. It hands tokens out, so who reaches it from another machine must be a client.
+pub(super) fn auth<E>(
+    validation: &mut Validation<'_>,
+    guard: Option<&access::Settings>,
+    clients: &Result<Option<Vec<Client>>, E>,
+    others: Option<&(Listen, Option<Listen>)>,
+) -> Result<Option<Listen>, Reported> {
+    let auth = validation.value(&o::AUTH_LISTEN, listen_or_off)?;
+    let Some(listen) = &auth else { return Ok(None) };
+    let origin = validation.layers.source_of(&o::AUTH_LISTEN);
+    let name = o::AUTH_LISTEN.name();
+    if is_open(guard, listen) {
+        let (origin, address) = (origin.clone(), listen.to_string());
+        validation.report(Fault::Public { name, origin, address });
+    }
+    if listen.is_public() && matches!(clients, Ok(None)) {
+        let reason = format!(
+            "`{listen}` can be reached from other machines, and whoever asks there gets the access token; accepted: a \
+             loopback address, `unix:PATH`, or a clients file (clients_file) as well"
+        );
+        validation.report(Fault::Table { key: name.to_owned(), origin: origin.clone(), reason });
+    }
+    let taken = others.into_iter().flat_map(|(listen, admin)| std::iter::once(listen).chain(admin));
+    if let Some(other) = taken.into_iter().find(|other| other.collides_with(listen)) {
+        let reason =
+            format!("`{listen}` is taken by the listener `{other}`; accepted: an address of its own");
+        validation.report(Fault::Table { key: name.to_owned(), origin, reason });
+    }
+    Ok(auth)
+}
+
 /// Checks the listeners that profiles have for themselves, beside the shared ones.
 pub(super) fn own(
     validation: &mut Validation<'_>,
     tables: &[ProfileTable],
     profiles: &[Profile],
     guard: Option<&access::Settings>,
-    shared: [Option<&Listen>; 2],
+    shared: [Option<&Listen>; 3],
 ) {
     let mut taken: Vec<&Listen> = shared.into_iter().flatten().collect();
     for (table, profile) in tables.iter().zip(profiles) {

@@ -26,6 +26,8 @@ pub struct Config {
     pub listen: Listen,
     /// Where the admin pages are; `None` switches them off.
     pub admin: Option<Listen>,
+    /// Where other proxies ask for tokens, where they do.
+    pub auth: Option<Listen>,
     /// Where requests go, with which credentials, and which requests; at least one.
     pub profiles: Vec<Profile>,
     /// Who may send them.

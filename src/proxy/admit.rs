@@ -82,7 +82,7 @@ impl Shared {
         let Admitted { path, host, upstream, origin, .. } = admitted;
         let client = ClientSide { arrival, host, names_upstream: upstream.is_some(), origin };
         let route = Route { profile: index, client, path, stripped };
-        self.check_rules(parts, &route)?;
+        self.check(parts, route.path())?;
         if let Some(caller) = caller {
             let profile = &self.profile(route.profile)?.name;
             caller
@@ -93,7 +93,7 @@ impl Shared {
     }
 
     /// The client that a request comes from, where clients are identified.
-    fn caller(
+    pub(super) fn caller(
         &self,
         arrival: &Arrival,
         head: &request::Parts,
@@ -106,19 +106,19 @@ impl Shared {
         Ok(Some(caller))
     }
 
-    fn note_refusal(&self, problem: &Problem, head: &request::Parts, path: &str) {
+    pub(super) fn note_refusal(&self, problem: &Problem, head: &request::Parts, path: &str) {
         self.settings.refusals.note(problem, &head.method, path, self.clock.now().steady);
     }
 
     /// Refuses what the rules do not allow. They are for the path that the API gets behind its base URL.
-    fn check_rules(&self, head: &request::Parts, route: &Route) -> Result<(), Problem> {
+    pub(super) fn check(&self, head: &request::Parts, path: &str) -> Result<(), Problem> {
         let rules = &self.settings.rules;
         if rules.allow_everything() {
             return Ok(());
         }
-        rules.check(head, route.path()).map_err(|denial| {
+        rules.check(head, path).map_err(|denial| {
             let problem = denial.problem(&head.method);
-            self.note_refusal(&problem, head, route.path());
+            self.note_refusal(&problem, head, path);
             problem
         })
     }

@@ -53,7 +53,11 @@ impl Shared {
         };
         let origin = self.allowed_origin(&head);
         let mut in_flight = InFlight::begin(first, &head, self.clock.now(), &self.access_log);
-        let response = self.forward(arrival, &mut head, body, &mut in_flight).await;
+        let response = if self.settings.auth_listener == Some(arrival.listener) {
+            Box::pin(self.authorize(arrival, &mut head, &mut in_flight)).await
+        } else {
+            self.forward(arrival, &mut head, body, &mut in_flight).await
+        };
         let response = response.unwrap_or_else(|problem| {
             if !in_flight.has_client_left() {
                 self.problems.add(problem.kind());

@@ -9,6 +9,7 @@ mod access_log;
 mod admit;
 mod arrival;
 mod attempts;
+mod authorize;
 mod body;
 mod budget;
 mod callers;

@@ -54,6 +54,8 @@ pub struct Settings {
     pub loop_member: HeaderValue,
     /// Where each listener is; `None` for a Unix socket.
     pub listeners: Vec<Option<SocketAddr>>,
+    /// The listener where other proxies ask for tokens.
+    pub auth_listener: Option<usize>,
     /// Listeners of TCP speak TLS.
     pub tls: bool,
     /// Whether an operator has paused the proxy.

@@ -9,6 +9,7 @@ const PROXY: &str = "listen (CXONE_PROXY_LISTEN)";
 const ADMIN: &str = "admin.listen (CXONE_PROXY_ADMIN_LISTEN)";
 /// `FileDescriptorName=` of the socket for the admin pages.
 const ADMIN_NAME: &str = "admin";
+const AUTH: &str = "auth.listen (CXONE_PROXY_AUTH_LISTEN)";
 const PROFILE: &str = "profile.listen";
 
 /// All listeners, bound.
@@ -18,6 +19,8 @@ pub(super) struct Listeners {
     /// Where those are.
     pub(super) bound: Vec<Bound>,
     pub(super) admin: Option<Listener>,
+    /// Where other proxies ask for tokens, and the place of that listener among those for clients.
+    pub(super) auth: Option<(usize, Bound)>,
     /// What those of TCP speak, but for that of the admin pages.
     pub(super) tls: Option<Tls>,
 }
@@ -45,11 +48,18 @@ impl Listeners {
             Some(tls) => own.map(|own| own.with_tls(tls)),
             None => own,
         });
-        let proxy = proxy.collect::<Result<Vec<_>, _>>()?;
+        let mut proxy = proxy.collect::<Result<Vec<_>, _>>()?;
         let admin =
             config.admin.as_ref().map(|listen| adopt(config, admin_passed, ADMIN, listen)).transpose()?;
-        let bound = proxy.iter().map(|listener| listener.bound.clone()).collect();
-        Ok(Self { proxy, bound, admin, tls })
+        let bound: Vec<_> = proxy.iter().map(|listener| listener.bound.clone()).collect();
+        let auth = config.auth.as_ref().map(|listen| bind(AUTH, listen)).transpose()?;
+        let place = auth.as_ref().map(|listener| (proxy.len(), listener.bound.clone()));
+        proxy.extend(auth.map(|own| match &tls {
+            // Who asks on this machine needs no TLS.
+            Some(tls) if config.auth.as_ref().is_some_and(Listen::is_public) => own.with_tls(tls),
+            Some(_) | None => own,
+        }));
+        Ok(Self { proxy, bound, admin, auth: place, tls })
     }
 }
 
@@ -84,7 +94,7 @@ pub(super) fn guard(config: &Config) -> access::Settings {
 }
 
 /// One line that says where the proxy is.
-pub(super) fn log_listening(config: &Config, bound: &[Bound], admin: Option<&Bound>) {
+pub(super) fn log_listening(config: &Config, bound: &[Bound], admin: Option<&Bound>, auth: Option<&Bound>) {
     let own = bound.iter().skip(1).map(ToString::to_string).collect::<Vec<_>>().join(",");
     let upstream = config.profiles.first().map(|profile| &profile.upstream);
     let fixed = upstream.filter(|upstream| upstream.discovery.is_none());
@@ -92,6 +102,7 @@ pub(super) fn log_listening(config: &Config, bound: &[Bound], admin: Option<&Bou
         proxy = bound.first().map(tracing::field::display),
         tls = config.tls.is_some().then_some(true),
         admin = admin.map(tracing::field::display),
+        auth = auth.map(tracing::field::display),
         upstream = fixed.map(|upstream| upstream.base_url.to_string()),
         profile_listeners = (!own.is_empty()).then_some(own),
         "listening"

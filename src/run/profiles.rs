@@ -237,6 +237,7 @@ pub(super) fn proxy_settings(config: &Config, listeners: &[Bound], metrics: &Met
         pause: Pause::default(),
         failures: Failures::default(),
         tls: config.tls.is_some(),
+        auth_listener: None,
     }
 }
 

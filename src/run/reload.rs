@@ -198,6 +198,7 @@ fn needs_restart(initial: &Config, config: &Config) -> Vec<&'static str> {
     let old = own(initial);
     let changes = [
         ("listen", initial.listen != config.listen),
+        ("auth.listen", initial.auth != config.auth),
         ("admin.listen", initial.admin != config.admin),
         (
             "profile.listen",

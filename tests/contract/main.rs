@@ -8,6 +8,7 @@
 mod access;
 mod access_log;
 mod admin;
+mod auth;
 mod commands;
 mod configuration;
 mod forwarding;

@@ -52,6 +52,14 @@ table! {
     Asterisk: BAD_REQUEST, "asterisk", "http_request_error",
         "OPTIONS * is not served",
         "Send OPTIONS for a path of the API.";
+    /// Another proxy asks for a token, and does not say what for.
+    OriginalMissing: BAD_REQUEST, "original-request-missing", "http_request_error",
+        "The original request is not named",
+        "Have the other proxy send X-Original-Method and X-Original-URI (nginx), or X-Forwarded-Method and X-Forwarded-Uri (Traefik): there are rules for methods and paths (access.allow, access.deny, access.read_only).";
+    /// Another proxy asks for a token, and what it says of the original request cannot be relied on.
+    OriginalUnclear: FORBIDDEN, "original-request-unclear", "http_request_denied",
+        "The original request is not named clearly",
+        "Have the other proxy set one of the pairs X-Original-Method and X-Original-URI, or X-Forwarded-Method and X-Forwarded-Uri, and remove the other, so that no client can send them.";
     /// A TLS handshake at a port that speaks plain HTTP.
     TlsToPlainPort: BAD_REQUEST, "tls-to-plain-port", "http_request_error",
         "The client speaks TLS to a port for plain HTTP",

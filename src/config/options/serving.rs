@@ -30,6 +30,16 @@ options! {
         accepts: "an address and port such as `127.0.0.1:8081` or `[::1]:8081`, `localhost:8081`, `unix:PATH` with an optional `,mode=0660`, or `off`",
         meaning: "the same, or `off`",
     };
+    /// Where other proxies ask for tokens.
+    AUTH_LISTEN = Entry {
+        variable: "CXONE_PROXY_AUTH_LISTEN",
+        file_key: Some("auth.listen"),
+        flag: Some("auth-listen"),
+        default: Fallback::Value("off"),
+        form: Form::Address,
+        accepts: "an address and port such as `127.0.0.1:8082` or `[::1]:8082`, `localhost:8082`, `unix:PATH` with an optional `,mode=0660`, or `off`",
+        meaning: "where other proxies get the access token for requests that they send themselves (nginx `auth_request`, Traefik `forwardAuth`): a loopback address, a Unix socket, or any other together with `clients_file`",
+    };
     /// Names accepted in `Host`.
     ALLOWED_HOSTS = Entry {
         variable: "CXONE_PROXY_ALLOWED_HOSTS",
