@@ -52,7 +52,7 @@ fn tokens_at_hand(clock: &Clock) -> Result<TokenSource, Box<dyn Error>> {
     let observer = Metrics::new("bench", clock.now().wall).profile(&profile.name).token_observer();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let (source, task) = tokens::new(profile.oauth.clone(), network, clock.clone(), observer)?;
+        let (source, task) = tokens::new(profile.oauth.clone(), network, clock.clone(), observer, None)?;
         tokio::select! {
             () = task.run(std::future::pending()) => return Err("the task has ended".into()),
             token = source.valid(Instant::now() + TOKEN_WAIT) => token?,

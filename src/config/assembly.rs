@@ -8,7 +8,7 @@ use super::{
     file::{ProfileTable, RateLimitTable},
     layers::Layers,
     listeners::{self, listen_or_off},
-    options as o, pace, profiles,
+    options as o, pace, profiles, redis,
     settings::{Config, Retry},
     tls,
     validation::{Reported, Validation},
@@ -111,6 +111,7 @@ fn parts(
     let threads = validation.optional_count(&o::THREADS);
     let log = log_settings(validation, no_color);
     let access_log = access_log(validation);
+    let redis = redis::redis(validation);
     let (listen, admin) = listeners?;
     let (mut profiles, retry) = (profiles?, retry?);
     limited?;
@@ -140,6 +141,7 @@ fn parts(
         log: log?,
         values: configured::values(validation.layers, tables),
         access_log: access_log?,
+        redis: redis?,
         forward_proxy,
     })
 }

@@ -1,4 +1,4 @@
-//! The clients file: TOML with one `[[client]]` for each client. Pure but for [`read`].
+//! The clients file: TOML with one `[[client]]` for each client.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

@@ -32,6 +32,7 @@ mod origins;
 mod pace;
 mod profiles;
 mod rate;
+mod redis;
 mod reference;
 mod settings;
 mod source;

@@ -15,7 +15,7 @@ use crate::{
         retry,
     },
     server::{self, Listen, TlsSettings},
-    tokens,
+    tokens::{self, RedisSettings},
     upstream::{BaseUrl, ForwardProxy, tls::Trust},
 };
 
@@ -64,6 +64,8 @@ pub struct Config {
     pub values: Vec<ConfiguredValue>,
     /// Which requests are logged.
     pub access_log: AccessLog,
+    /// Where replicas share their token, where they do.
+    pub redis: Option<RedisSettings>,
     /// The proxy between this machine and upstream and token endpoint.
     pub forward_proxy: ForwardProxy,
 }

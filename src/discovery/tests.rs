@@ -146,7 +146,7 @@ async fn what_was_found_stays_in_force_while_asking_fails() {
         refresh_margin: Duration::from_mins(5),
         origins: crate::cause::Origins::default(),
     };
-    let (source, task) = tokens::new(settings, network(), Clock::System, Arc::new(Deaf)).unwrap();
+    let (source, task) = tokens::new(settings, network(), Clock::System, Arc::new(Deaf), None).unwrap();
     let error = text_response("500 Internal Server Error", "", "");
     let good = text_response("200 OK", "", &document("https://api.example.com"));
     let other = text_response("200 OK", "", &document("https://api-eu.example.com"));

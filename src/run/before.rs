@@ -31,6 +31,7 @@ impl<'b> Before<'b> {
             old.oauth == profile.oauth
                 && old.upstream.trust == profile.upstream.trust
                 && toward(self.config) == toward(config)
+                && self.config.redis == config.redis
         };
         let (_, own) = self.config.profiles.iter().zip(self.prepared).find(|(old, _)| is_alike(old))?;
         // Its secret may be another one by now, although it is in the same place.

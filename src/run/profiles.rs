@@ -103,8 +103,13 @@ fn keep_fresh(
 ) -> Result<(TokenSource, TaskGuard), StartError> {
     let forward_proxy = config.forward_proxy.toward(&profile.oauth.token_url).cloned();
     let network = Network { tls: profile.upstream.trust.client_config(&[]), forward_proxy };
-    let (source, task) =
-        tokens::new(profile.oauth.clone(), network, clock.clone(), metrics.token_observer())?;
+    let (source, task) = tokens::new(
+        profile.oauth.clone(),
+        network,
+        clock.clone(),
+        metrics.token_observer(),
+        config.redis.as_ref(),
+    )?;
     let (guard, gone) = TaskGuard::new();
     let stop = stop.clone();
     let span = span(config, "tokens", &profile.name);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use http::header;
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::clock_skew::{CLOCK_HINT, ClockSkew};
 use super::error::RequestError;
@@ -62,6 +63,11 @@ impl Endpoint {
         let client = HttpClient::new(network)?;
         let writer = RequestWriter::new(grant, &clock);
         Ok(Self { client, url: token_url, scopes, writer, account, clock, skew: Mutex::new(Repeats::new()) })
+    }
+
+    /// What the credentials keep to themselves, for keys that are made of it. Takes two seconds at most.
+    pub(super) async fn key_material(&self) -> Zeroizing<Vec<u8>> {
+        self.writer.key_material().await
     }
 
     async fn send(&self, request: &mut EncodedRequest, sent: Now) -> Result<RawResponse, Cause> {

@@ -30,6 +30,7 @@ mod request;
 mod schedule;
 mod scopes;
 mod secret_file;
+mod shared;
 mod snapshot;
 mod source;
 mod token;
@@ -50,6 +51,7 @@ pub use grant::{Account, ClientAuth, Grant, GrantType};
 pub use http_client::HttpClientError;
 pub use refresh_task::RefreshTask;
 pub use scopes::Scopes;
+pub use shared::{RedisSettings, SharedEndpoint, StoreError};
 pub use snapshot::{Snapshot, State};
 pub use source::{RequestKey, TokenSource};
 pub use token::{AccessToken, RefreshToken, TokenRequest};
@@ -113,7 +115,7 @@ impl fmt::Debug for Network {
     }
 }
 
-/// The two ends of one set of credentials. Spawns and connects nothing: run [`RefreshTask::run`].
+/// The two ends of one set of credentials; `redis` shares the token with other replicas. Spawns and connects nothing: run [`RefreshTask::run`].
 ///
 /// Fails where no HTTP client can be made of the settings.
 pub fn new(
@@ -121,9 +123,11 @@ pub fn new(
     network: Network,
     clock: Clock,
     observer: Arc<dyn TokenObserver>,
+    redis: Option<&RedisSettings>,
 ) -> Result<(TokenSource, RefreshTask), HttpClientError> {
     let refresh_margin = settings.refresh_margin;
     let endpoint = Endpoint::new(settings, network, clock.clone())?;
+    let endpoint = SharedEndpoint::new(endpoint, redis);
     Ok(RefreshTask::new(endpoint, refresh_margin, clock, observer))
 }
 

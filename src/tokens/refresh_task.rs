@@ -16,11 +16,12 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use self::report::Report;
-use super::endpoint::{Endpoint, TokenEndpoint};
+use super::endpoint::TokenEndpoint;
 use super::error::{Failure, FailureKind, RequestError};
 use super::forced_renewals::ForcedRenewals;
 use super::grant::GrantType;
 use super::schedule::{Schedule, Step};
+use super::shared::SharedEndpoint;
 use super::snapshot::Published;
 use super::source::{Shared, TokenSource};
 use super::token::{AccessToken, TokenRequest, Validity};
@@ -35,7 +36,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// Keeps one set of credentials supplied with a valid token, as long as [`RefreshTask::run`] runs.
 #[derive(Debug)]
-pub struct RefreshTask<E = Endpoint> {
+pub struct RefreshTask<E = SharedEndpoint> {
     endpoint: E,
     clock: Clock,
     observer: Observer,
@@ -131,7 +132,7 @@ impl<E: TokenEndpoint> RefreshTask<E> {
     }
 
     fn publish_token(&mut self, sent: Sent, response: TokenResponse, now: Now) -> Result<(), RequestError> {
-        let TokenResponse { access_token, refresh_token, scopes, claims, lifetime } = response;
+        let TokenResponse { access_token, refresh_token, scopes, claims, lifetime, is_shared } = response;
         let validity = Validity::new(sent.at, lifetime);
         let scopes = scopes.unwrap_or_else(|| self.scopes_of_a_response_without_any(sent.grant));
         let generation = self.schedule.generation() + 1;
@@ -139,9 +140,17 @@ impl<E: TokenEndpoint> RefreshTask<E> {
             .ok_or_else(|| Cause::Unusable("its access_token does not fit into a header".to_owned()))?;
         self.schedule.obtained(validity, refresh_token, now);
 
-        self.observer.0.token_request(sent.grant.as_str(), "ok");
+        if !is_shared {
+            self.observer.0.token_request(sent.grant.as_str(), "ok");
+        }
         self.observer.0.token_obtained(now.wall, token.expires_at().wall);
-        self.report.token(&token, sent.grant, self.endpoint.scopes(), self.endpoint.account(), now);
+        self.report.token(
+            &token,
+            (sent.grant, is_shared),
+            self.endpoint.scopes(),
+            self.endpoint.account(),
+            now,
+        );
 
         // Before the token is there to be used: its acceptance may end what it begins.
         self.shared.forced(|forced| forced.obtained(generation, &validity, now));

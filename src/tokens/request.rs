@@ -47,6 +47,18 @@ impl RequestWriter {
         &self.grant
     }
 
+    /// The secrets as they are now, one behind the other.
+    pub(super) async fn key_material(&self) -> Zeroizing<Vec<u8>> {
+        let (client, key) = tokio::join!(secret(self.client.as_ref()), secret(self.key.as_ref()));
+        let mut material = Zeroizing::new(Vec::with_capacity(USUAL_LENGTH));
+        for own in [&client, &key] {
+            material.extend_from_slice(own.reveal().as_bytes());
+            // No secret holds it, so two of them are not read as one.
+            material.push(0);
+        }
+        material
+    }
+
     /// The request. The scopes are requested at log-in; a refresh keeps those that were granted (RFC 6749
     /// section 6). Reads the secrets' files at once, for two seconds at most. Cancel safe.
     pub(super) async fn write(&self, request: TokenRequest, scopes: &Scopes) -> EncodedRequest {

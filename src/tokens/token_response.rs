@@ -47,6 +47,8 @@ pub struct TokenResponse {
     pub claims: Claims,
     /// How long the token lives, as its issuer states it.
     pub lifetime: Duration,
+    /// Another replica has obtained it.
+    pub is_shared: bool,
 }
 
 /// A response as it came over the connection.
@@ -118,7 +120,7 @@ fn success(
     let scopes =
         object.get("scope").and_then(Value::as_str).map(|scope| scopes(scope, &access_token, redactor));
     let refresh_token = text(&mut object, "refresh_token").map(RefreshToken::new);
-    Ok(TokenResponse { access_token, refresh_token, scopes, claims, lifetime })
+    Ok(TokenResponse { access_token, refresh_token, scopes, claims, lifetime, is_shared: false })
 }
 
 fn unusable(what: &'static str) -> Cause {

@@ -18,6 +18,7 @@ mod isolation;
 mod pace;
 mod problems;
 mod profiles;
+mod redis;
 mod reload;
 mod service_manager;
 mod shutdown;

@@ -50,6 +50,7 @@ impl TokenEndpoint for Script {
                 scopes: Some(scopes.iter().map(|scope| (*scope).to_owned()).collect()),
                 claims: Claims::default(),
                 lifetime: Duration::from_hours(1),
+                is_shared: false,
             }),
             Some(Line::Fails(cause)) => Err(cause.into()),
             Some(Line::Hangs) | None => std::future::pending().await,

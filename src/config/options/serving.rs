@@ -40,6 +40,26 @@ options! {
         accepts: "an address and port such as `127.0.0.1:8082` or `[::1]:8082`, `localhost:8082`, `unix:PATH` with an optional `,mode=0660`, or `off`",
         meaning: "where other proxies get the access token for requests that they send themselves (nginx `auth_request`, Traefik `forwardAuth`): a loopback address, a Unix socket, or any other together with `clients_file`",
     };
+    /// Where replicas share their token.
+    REDIS_URL = Entry {
+        variable: "CXONE_PROXY_REDIS_URL",
+        file_key: Some("redis.url"),
+        flag: Some("redis-url"),
+        default: Fallback::Described("none: each process has a token of its own"),
+        form: Form::Url,
+        accepts: "`redis://HOST`, or `rediss://HOST` for TLS, with an optional user, port and database such as `redis://user@redis.example:6379/0`, without a password",
+        meaning: "the Redis in which processes with the same credentials share one token, encrypted with a key from the client secret",
+    };
+    /// The password of that store.
+    REDIS_PASSWORD_FILE = Entry {
+        variable: "CXONE_PROXY_REDIS_PASSWORD_FILE",
+        file_key: Some("redis.password_file"),
+        flag: Some("redis-password-file"),
+        default: Fallback::Described("none"),
+        form: Form::File,
+        accepts: "the path of a readable file that holds the password and nothing else; together with redis.url",
+        meaning: "the password of that Redis, read again for every connection",
+    };
     /// Names accepted in `Host`.
     ALLOWED_HOSTS = Entry {
         variable: "CXONE_PROXY_ALLOWED_HOSTS",

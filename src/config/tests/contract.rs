@@ -45,6 +45,8 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("CXONE_PROXY_LISTEN", "listen", "127.0.0.1:8080"),
     ("CXONE_PROXY_ADMIN_LISTEN", "admin.listen", "127.0.0.1:8081"),
     ("CXONE_PROXY_AUTH_LISTEN", "auth.listen", "off"),
+    ("CXONE_PROXY_REDIS_URL", "redis.url", "none: each process has a token of its own"),
+    ("CXONE_PROXY_REDIS_PASSWORD_FILE", "redis.password_file", "none"),
     ("CXONE_PROXY_ALLOWED_HOSTS", "guard.allowed_hosts", "this machine's own"),
     ("CXONE_PROXY_ALLOWED_ORIGINS", "guard.allowed_origins", "none"),
     ("CXONE_PROXY_VIA", "forwarding.via", "response"),

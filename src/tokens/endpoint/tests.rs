@@ -355,7 +355,7 @@ async fn the_refresh_task_over_the_network() {
     let refusal = text_response("503 Service Unavailable", "", "");
     let server = Server::plain(vec![refusal, token("abc")]).await;
     let settings = settings(&url(&server), by_client(client()));
-    let (tokens, task) = new(settings, network(), Clock::System, Arc::new(Deaf)).unwrap();
+    let (tokens, task) = new(settings, network(), Clock::System, Arc::new(Deaf), None).unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let request = async {
         let token = tokens.valid(Instant::now() + Duration::from_secs(20)).await.unwrap();

@@ -36,7 +36,7 @@ impl Report {
     pub(super) fn token(
         &mut self,
         token: &AccessToken,
-        grant: GrantType,
+        (grant, is_shared): (GrantType, bool),
         requested: &Scopes,
         account: &Account,
         now: Now,
@@ -55,6 +55,7 @@ impl Report {
             grant = grant.as_str(),
             generation = token.generation(),
             lifetime_seconds = token.lifetime().as_secs(),
+            shared = is_shared.then_some(true),
             scopes = token.scopes().join(" "),
             "token obtained"
         );

@@ -110,6 +110,7 @@ impl TokenEndpoint for Script {
             scopes: None,
             claims: Claims::default(),
             lifetime: Duration::from_secs(grants.lifetime),
+            is_shared: false,
         })
     }
 

@@ -31,12 +31,18 @@ impl Certificate {
         let certificate = parameters.self_signed(&key).unwrap();
         let files = TempDir::new().unwrap();
         std::fs::write(files.path().join("ca.pem"), certificate.pem()).unwrap();
+        std::fs::write(files.path().join("key.pem"), key.serialize_pem()).unwrap();
         Self { der: certificate.der().clone(), key: key.serialize_der(), files }
     }
 
     /// Where it lies.
     pub(crate) fn path(&self) -> PathBuf {
         self.files.path().join("ca.pem")
+    }
+
+    /// Where its key lies.
+    pub(crate) fn key_path(&self) -> PathBuf {
+        self.files.path().join("key.pem")
     }
 
     /// Accepts TLS with this certificate, and offers these protocols by ALPN.

@@ -71,8 +71,20 @@ fn equal_failures_are_counted_and_one_line_says_that_it_is_over() {
             report.failure(&refused(GrantType::ClientCredentials, now, 1), None, now);
         }
         let now = now.plus(Duration::from_secs(91));
-        report.token(&token(now, &[]), GrantType::ClientCredentials, &Scopes::default(), &account(), now);
-        report.token(&token(now, &[]), GrantType::ClientCredentials, &Scopes::default(), &account(), now);
+        report.token(
+            &token(now, &[]),
+            (GrantType::ClientCredentials, false),
+            &Scopes::default(),
+            &account(),
+            now,
+        );
+        report.token(
+            &token(now, &[]),
+            (GrantType::ClientCredentials, false),
+            &Scopes::default(),
+            &account(),
+            now,
+        );
     });
     assert_eq!(lines.len(), 5, "{lines:#?}");
     assert!(lines[1].contains("(60 times more, for 60 s now)"), "{}", lines[1]);
@@ -88,7 +100,13 @@ fn a_refresh_token_that_is_not_accepted_any_more_is_no_news_if_the_log_in_works(
         let mut report = Report::new();
         let old = token(now, &[]);
         report.failure(&refused(GrantType::RefreshToken, now, 0), Some(&old), now);
-        report.token(&token(now, &[]), GrantType::ClientCredentials, &Scopes::default(), &account(), now);
+        report.token(
+            &token(now, &[]),
+            (GrantType::ClientCredentials, false),
+            &Scopes::default(),
+            &account(),
+            now,
+        );
     });
     assert_eq!(lines.len(), 1, "{lines:#?}");
     assert!(lines[0].starts_with("INFO token obtained"));
@@ -117,7 +135,13 @@ fn missing_scopes_are_named_once() {
         for scopes in
             [["users:read"].as_slice(), &["users:read"], &["users:read", "calls:write"], &["calls:write"]]
         {
-            report.token(&token(now, scopes), GrantType::ClientCredentials, &requested, &account(), now);
+            report.token(
+                &token(now, scopes),
+                (GrantType::ClientCredentials, false),
+                &requested,
+                &account(),
+                now,
+            );
         }
     });
     let warnings: Vec<_> = lines.iter().filter(|line| line.starts_with("WARN")).collect();

@@ -1,0 +1,130 @@
+//! What is published, encrypted: the store alone gives nobody a token.
+//!
+//! The key comes from the client secret by HKDF-SHA256 (RFC 5869), bound to whose token it is, and so does the name under
+//! which it is stored. Replicas with another secret neither read nor overwrite each other's record. AES-256-GCM with
+//! a nonce of chance for each record; a record is written about once in an hour.
+
+use std::fmt::Write as _;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::rand;
+use zeroize::Zeroizing;
+
+use super::Record;
+
+/// Changes where the form of records does.
+const VERSION: &[u8] = b"cxone-proxy shared token 1";
+/// Bytes of the name.
+const NAME: usize = 16;
+
+/// Seals and opens the records of one set of credentials.
+pub(super) struct Seal {
+    key: Option<LessSafeKey>,
+    name: [u8; NAME],
+    identity: Vec<u8>,
+}
+
+struct NameLength;
+
+impl KeyType for NameLength {
+    fn len(&self) -> usize {
+        NAME
+    }
+}
+
+impl Seal {
+    /// `secret` is what the credentials keep to themselves, `identity` what they are.
+    pub(super) fn new(secret: &[u8], identity: &str) -> Self {
+        let chance = Salt::new(HKDF_SHA256, VERSION).extract(secret);
+        let identity = identity.as_bytes().to_vec();
+        let key = chance.expand(&[b"key", &identity], &AES_256_GCM).map(UnboundKey::from).ok();
+        let mut name = [0; NAME];
+        // Fails only for names that are longer than 8 KiB.
+        let _ = chance.expand(&[b"name", &identity], NameLength).and_then(|okm| okm.fill(&mut name));
+        Self { key: key.map(LessSafeKey::new), name, identity }
+    }
+
+    /// Under which name the record is stored. Says nothing of the secret.
+    pub(super) fn name(&self) -> String {
+        self.name.iter().fold(String::new(), |mut name, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(name, "{byte:02x}");
+            name
+        })
+    }
+
+    /// The record, sealed. Empty where this machine gives no random numbers; nobody can open that.
+    pub(super) fn close(&self, record: &Record) -> Vec<u8> {
+        let mut nonce = [0; NONCE_LEN];
+        let (Some(key), Ok(())) = (&self.key, rand::fill(&mut nonce)) else { return Vec::new() };
+        let Ok(mut text) = serde_json::to_vec(record) else { return Vec::new() };
+        let sealed = key.seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(&self.identity),
+            &mut text,
+        );
+        match sealed {
+            Ok(()) => [&nonce[..], &text].concat(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// The record; `None` where it was sealed otherwise, or is none.
+    pub(super) fn open(&self, sealed: Vec<u8>) -> Option<Record> {
+        let mut sealed = Zeroizing::new(sealed);
+        let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let text = self.key.as_ref()?.open_in_place(nonce, Aad::from(&self.identity), text).ok()?;
+        serde_json::from_slice(text).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(token: &str) -> Record {
+        Record {
+            access_token: Zeroizing::new(token.to_owned()),
+            refresh_token: Some(Zeroizing::new("once".to_owned())),
+            scopes: Some(vec!["a".to_owned()]),
+            tenant_id: None,
+            area: Some("na1".to_owned()),
+        }
+    }
+
+    #[test]
+    fn only_the_same_credentials_open_it() {
+        let own = Seal::new(b"secret", "who");
+        let sealed = own.close(&record("t0ken"));
+        assert!(!sealed.windows(5).any(|window| window == b"t0ken"));
+        assert_ne!(sealed, own.close(&record("t0ken")), "each has a nonce of its own");
+        let opened = Seal::new(b"secret", "who").open(sealed.clone()).unwrap();
+        assert_eq!(*opened.access_token, "t0ken");
+        assert_eq!(opened.refresh_token.as_deref().map(String::as_str), Some("once"));
+        assert_eq!((opened.scopes, opened.area.as_deref()), (Some(vec!["a".to_owned()]), Some("na1")));
+        for other in [Seal::new(b"secres", "who"), Seal::new(b"secret", "whu")] {
+            assert!(other.open(sealed.clone()).is_none());
+            assert_ne!(other.name(), own.name());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_changed_is_not_opened(at in 0_usize..200, bit in 0_u8..8) {
+            let own = Seal::new(b"secret", "who");
+            let mut sealed = own.close(&record("t0ken"));
+            let at = at % sealed.len();
+            sealed[at] ^= 1 << bit;
+            prop_assert!(own.open(sealed).is_none());
+        }
+
+        #[test]
+        fn garbage_is_not_opened(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert!(Seal::new(b"secret", "who").open(bytes).is_none());
+        }
+    }
+}

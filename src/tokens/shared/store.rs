@@ -1,0 +1,221 @@
+//! The store: Redis, or what speaks its protocol. A connection is made for each token that is needed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Client, ErrorKind, IntoConnectionInfo, RedisError, Script};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use crate::secret::Secret;
+
+/// How long connecting may take, with TLS and log-in, and how long each command may.
+const CONNECTING: Duration = Duration::from_millis(500);
+const COMMAND: Duration = Duration::from_millis(250);
+/// How long the password's file may keep us waiting.
+const READING: Duration = Duration::from_millis(100);
+
+/// Where the store is. `Debug` shows no password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisSettings {
+    /// `redis://` or `rediss://`, without a password.
+    pub url: String,
+    /// The password, and the file that it comes from.
+    pub password: Option<(PathBuf, Secret)>,
+}
+
+/// Why the store is not used.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// It does not answer in time.
+    #[error("it does not answer within {} ms", CONNECTING.as_millis())]
+    Slow,
+    /// It cannot be reached.
+    #[error("it cannot be reached ({0})")]
+    Unreachable(String),
+    /// It wants another password, or refuses the user.
+    #[error("it refuses the log-in ({0})")]
+    Refused(String),
+    /// It takes no writes: it is full, or a replica that can only be read.
+    #[error("it takes no writes ({0})")]
+    ReadOnly(String),
+    /// Another replica has had the lease for too long.
+    #[error("another replica has been asking for a token for too long")]
+    Busy,
+    /// Anything else.
+    #[error("it answers {0}")]
+    Other(String),
+}
+
+impl StoreError {
+    /// The next step for a person.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Slow | Self::Unreachable(_) => {
+                "Check the address in CXONE_PROXY_REDIS_URL, the network, and whether Redis runs"
+            }
+            Self::Refused(_) => {
+                "Check CXONE_PROXY_REDIS_PASSWORD_FILE, and the user in CXONE_PROXY_REDIS_URL"
+            }
+            Self::ReadOnly(_) => {
+                "Name the primary in CXONE_PROXY_REDIS_URL, and look at Redis' memory and disk"
+            }
+            Self::Busy => "Look at the log of the other replicas",
+            Self::Other(_) => "Check that CXONE_PROXY_REDIS_URL names a Redis, and what its user may do",
+        }
+    }
+}
+
+impl From<RedisError> for StoreError {
+    fn from(error: RedisError) -> Self {
+        let said = error.to_string();
+        let code = error.code().unwrap_or_default();
+        if matches!(code, "READONLY" | "OOM" | "MISCONF" | "MASTERDOWN") {
+            return Self::ReadOnly(said);
+        }
+        if error.kind() == ErrorKind::AuthenticationFailed
+            || matches!(code, "NOAUTH" | "WRONGPASS" | "NOPERM")
+        {
+            return Self::Refused(said);
+        }
+        if error.is_timeout() {
+            Self::Slow
+        } else if error.is_io_error() || error.is_connection_dropped() {
+            Self::Unreachable(said)
+        } else {
+            Self::Other(said)
+        }
+    }
+}
+
+/// The store of the replicas.
+#[derive(Debug)]
+pub(super) struct Store {
+    settings: RedisSettings,
+}
+
+/// A connection for the record of one set of credentials.
+pub(super) struct Session {
+    connection: MultiplexedConnection,
+    record: String,
+    fence: String,
+    lease: String,
+    count: String,
+}
+
+/// The right to ask the token endpoint. Of two, the later one has the higher number.
+pub(super) struct Lease {
+    owner: String,
+    number: u64,
+}
+
+/// The record and its time, of one moment.
+const READ: &str = "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
+/// Writes the record, unless a later lease has written one.
+const PUBLISH: &str = "local written = tonumber(redis.call('GET', KEYS[2]) or '0') \
+                       if written > tonumber(ARGV[1]) then return 0 end \
+                       redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) \
+                       redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[3]) \
+                       return 1";
+/// Ends a lease, unless it is another one's by now.
+const GIVE_BACK: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+
+impl Store {
+    pub(super) fn new(settings: RedisSettings) -> Self {
+        Self { settings }
+    }
+
+    /// The address, for people.
+    pub(super) fn address(&self) -> &str {
+        &self.settings.url
+    }
+
+    /// Connects, for the record of this name.
+    pub(super) async fn connect(&self, name: &str) -> Result<Session, StoreError> {
+        let info = self.settings.url.as_str().into_connection_info()?;
+        // Old servers do not know what that would send.
+        let log_in = info.redis_settings().clone().set_skip_set_lib_name();
+        let log_in = match self.password() {
+            Some(password) => log_in.set_password(password.reveal()),
+            None => log_in,
+        };
+        let info = info.set_redis_settings(log_in);
+        let client = Client::open(info)?;
+        let connecting = timeout(CONNECTING, client.get_multiplexed_async_connection());
+        let connection = connecting.await.map_err(|_| StoreError::Slow)??;
+        // In braces, so that a cluster keeps them together.
+        let key = |part: &str| format!("{{cxone-proxy:{name}}}:{part}");
+        Ok(Session {
+            connection,
+            record: key("token"),
+            fence: key("fence"),
+            lease: key("lease"),
+            count: key("count"),
+        })
+    }
+
+    /// The password as its file has it now, else as it was at the start.
+    fn password(&self) -> Option<Secret> {
+        let (path, at_start) = self.settings.password.as_ref()?;
+        Some(Secret::from_file_within(path, READING).unwrap_or_else(|_| at_start.clone()))
+    }
+}
+
+impl Session {
+    /// The record as it is stored, and for how long yet.
+    pub(super) async fn read(&mut self) -> Result<Option<(Vec<u8>, Duration)>, StoreError> {
+        let script = Script::new(READ);
+        let call = script.key(&self.record);
+        let read = in_time(call.invoke_async(&mut self.connection)).await?;
+        let (record, remaining): (Option<Vec<u8>>, i64) = read;
+        let remaining = u64::try_from(remaining).unwrap_or_default();
+        Ok(record.map(|record| (record, Duration::from_millis(remaining))))
+    }
+
+    /// The lease, unless another replica has it.
+    pub(super) async fn lease(&mut self, patience: Duration) -> Result<Option<Lease>, StoreError> {
+        let owner = format!("{:032x}", fastrand::u128(..));
+        let mut command = redis::cmd("SET");
+        command.arg(&self.lease).arg(&owner).arg("NX").arg("PX").arg(millis(patience));
+        let granted: Option<String> = in_time(command.query_async(&mut self.connection)).await?;
+        if granted.is_none() {
+            return Ok(None);
+        }
+        let number = in_time(redis::cmd("INCR").arg(&self.count).query_async(&mut self.connection)).await?;
+        Ok(Some(Lease { owner, number }))
+    }
+
+    /// Publishes a record for as long as its token lives. False where a later lease has done so.
+    pub(super) async fn publish(
+        &mut self,
+        lease: &Lease,
+        sealed: &[u8],
+        lifetime: Duration,
+    ) -> Result<bool, StoreError> {
+        let script = Script::new(PUBLISH);
+        let mut call = script.key(&self.record);
+        call.key(&self.fence).arg(lease.number).arg(sealed).arg(millis(lifetime));
+        in_time(call.invoke_async(&mut self.connection)).await
+    }
+
+    /// Ends the lease.
+    pub(super) async fn give_back(&mut self, lease: &Lease) -> Result<(), StoreError> {
+        let script = Script::new(GIVE_BACK);
+        let mut call = script.key(&self.lease);
+        call.arg(&lease.owner);
+        in_time::<i64>(call.invoke_async(&mut self.connection)).await.map(drop)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+async fn in_time<T>(command: impl Future<Output = Result<T, RedisError>>) -> Result<T, StoreError> {
+    match timeout(COMMAND, command).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(StoreError::Slow),
+    }
+}

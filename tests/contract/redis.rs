@@ -1,0 +1,358 @@
+//! Section 12: replicas that share one token through Redis.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use cxone_simulator::{Endpoint, Region, Settings};
+use redis::Commands as _;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use crate::support::{
+    Certificate, Launch, Process, RawConnection, Setup, eventually, get, in_time, request, serve,
+};
+
+const ME: &str = "/api/v2/users/me";
+
+/// A real Redis on a port of its own. Ends with this value.
+struct Redis {
+    port: u16,
+    arguments: Vec<String>,
+    child: Option<Child>,
+    files: TempDir,
+}
+
+impl Redis {
+    /// `None` where there is none on this machine, and nobody asks for one.
+    async fn start(arguments: &[&str]) -> Option<Self> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let mut own = Self { port, arguments, child: None, files: TempDir::new().unwrap() };
+        own.run().await.then_some(own)
+    }
+
+    async fn run(&mut self) -> bool {
+        let port = self.port.to_string();
+        let child = Command::new("redis-server")
+            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
+            .arg(self.files.path())
+            .args(&self.arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        let Ok(child) = child else {
+            assert!(
+                std::env::var("REDIS_TESTS").is_err(),
+                "REDIS_TESTS is set, and there is no redis-server"
+            );
+            return false;
+        };
+        self.child = Some(child);
+        let port = self.port;
+        eventually("redis", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()).await;
+        true
+    }
+
+    async fn kill(&mut self) {
+        self.child.take().unwrap().kill().await.unwrap();
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.child.as_ref().and_then(Child::id).unwrap();
+        kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal).unwrap();
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    fn connection(&self) -> redis::Connection {
+        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.connection().keys("*").unwrap()
+    }
+}
+
+/// Several replicas before one region.
+struct Replicas {
+    first: Setup,
+    others: Vec<Process>,
+}
+
+impl Replicas {
+    async fn of(count: usize, launch: impl Fn(Launch) -> Launch) -> Self {
+        let first = Setup::launched(&launch).await;
+        let mut others = Vec::new();
+        for _ in 1..count {
+            others.push(launch(serve(&first.region.base_url())).listening().await);
+        }
+        Self { first, others }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Process> {
+        std::iter::once(&self.first.proxy).chain(&self.others)
+    }
+
+    async fn ask_all(&self) {
+        for process in self.all() {
+            let answer = RawConnection::to(process.proxy_address()).await.fetch(get(ME)).await;
+            assert_eq!(answer.status(), 200, "{}", answer.text());
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.first.region.token_requests()
+    }
+}
+
+async fn renew(process: &Process) {
+    let mut admin = RawConnection::to(process.admin_address()).await;
+    let answer = admin.fetch(request("POST", "/renew", "", "")).await;
+    assert!((200..300).contains(&answer.status()), "{}", answer.text());
+}
+
+fn warned(process: &Process, words: &str) -> bool {
+    process.events().iter().any(|event| event["message"].as_str().unwrap_or_default().contains(words))
+}
+
+#[tokio::test]
+async fn replicas_share_one_token_and_nobody_reads_it_in_the_store() {
+    let Some(redis) = Redis::start(&[]).await else { return };
+    let replicas = Replicas::of(3, |launch| launch.flag("redis-url", redis.url())).await;
+    replicas.ask_all().await;
+    assert_eq!(replicas.asked(), 1);
+    let adopted = replicas.others.iter().filter(|process| {
+        process.events().iter().any(|event| event["message"] == "token obtained" && event["shared"] == true)
+    });
+    assert_eq!(adopted.count(), 2);
+    // What is stored.
+    let api =
+        replicas.first.region.journal().into_iter().find(|entry| entry.endpoint == Endpoint::Api).unwrap();
+    let token = format!("{api:?}");
+    let mut connection = redis.connection();
+    let keys = redis.keys();
+    let record = keys.iter().find(|key| key.ends_with(":token")).expect("a record");
+    assert!(record.starts_with("{cxone-proxy:"), "{record}");
+    let stored: Vec<u8> = connection.get(record).unwrap();
+    assert!(stored.len() > 40 && !token.is_empty());
+    let text = String::from_utf8_lossy(&stored);
+    assert!(!text.contains("access_token") && !text.contains("users:read"), "{text}");
+    let left: i64 = connection.ttl(record).unwrap();
+    assert!((3500..=3600).contains(&left), "it goes with the token: {left}");
+    assert!(!keys.iter().any(|key| key.ends_with(":lease")), "the lease was given back");
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_replaced_once_for_all() {
+    let Some(redis) = Redis::start(&[]).await else { return };
+    let replicas = Replicas::of(3, |launch| launch.flag("redis-url", redis.url())).await;
+    replicas.ask_all().await;
+    for round in 0..3 {
+        replicas.first.region.revoke_all();
+        let asks = replicas.all().map(async |process| {
+            let answer = RawConnection::to(process.proxy_address()).await.fetch(get(ME)).await;
+            assert_eq!(answer.status(), 200, "{}", answer.text());
+        });
+        futures_util::future::join_all(asks).await;
+        assert_eq!(replicas.asked(), 2 + round);
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_used_once_in_all() {
+    let Some(redis) = Redis::start(&[]).await else { return };
+    let region = Region::start(Settings::default()).await.unwrap();
+    let launch = serve(&region.base_url())
+        .flag("redis-url", redis.url())
+        .flag("grant", "password")
+        .flag("access-key-id", "demo-access-key")
+        .variable("CXONE_ACCESS_KEY_SECRET", "demo-access-key-secret")
+        .variable("CXONE_TOKEN_URL", region.password_url());
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        let process = launch.listening().await;
+        eventually("a token", async || warned(&process, "token obtained").then_some(())).await;
+        replicas.push(process);
+    }
+    assert_eq!(region.token_requests(), 1);
+    for (index, process) in replicas.iter().enumerate() {
+        let obtained =
+            || process.events().iter().filter(|event| event["message"] == "token obtained").count();
+        // The first time it takes what another replica has published.
+        while region.token_requests() < index + 2 {
+            let before = obtained();
+            renew(process).await;
+            eventually("another token", async || (obtained() > before).then_some(())).await;
+        }
+    }
+    let grants: Vec<String> = region.journal().into_iter().filter_map(|entry| entry.grant).collect();
+    assert_eq!(grants, ["password", "refresh_token", "refresh_token", "refresh_token"]);
+    assert!(region.referee().is_empty(), "{:?}", region.referee());
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_costs_nobody_a_request_and_is_used_when_it_is_back() {
+    let Some(mut redis) = Redis::start(&[]).await else { return };
+    redis.kill().await;
+    let replicas = Replicas::of(2, |launch| launch.flag("redis-url", redis.url())).await;
+    replicas.ask_all().await;
+    assert_eq!(replicas.asked(), 2, "each has one of its own");
+    for process in replicas.all() {
+        let warning = process.warning_about("CXONE_PROXY_REDIS_URL").expect("a warning");
+        assert!(warning["message"].as_str().unwrap().contains("cannot be reached"), "{warning}");
+    }
+    assert!(redis.run().await);
+    for process in replicas.all() {
+        renew(process).await;
+        eventually("the store again", async || warned(process, "is used again").then_some(())).await;
+    }
+    replicas.ask_all().await;
+    assert_eq!(replicas.asked(), 3, "the second one took what the first one published");
+    // And away again, while the token is there: nobody notices.
+    redis.kill().await;
+    replicas.ask_all().await;
+    assert_eq!(replicas.asked(), 3);
+}
+
+#[tokio::test]
+async fn a_slow_store_is_not_waited_for() {
+    let Some(redis) = Redis::start(&[]).await else { return };
+    redis.signal(Signal::STOP);
+    let began = Instant::now();
+    let replicas = Replicas::of(1, |launch| launch.flag("redis-url", redis.url())).await;
+    replicas.ask_all().await;
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(warned(&replicas.first.proxy, "does not answer within"));
+    redis.signal(Signal::CONT);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_store_is_said_and_nothing_fails() {
+    for (arguments, expected) in [
+        (&["--requirepass", "s3cret"][..], "refuses the log-in"),
+        (&["--replicaof", "127.0.0.1 1"][..], "takes no writes"),
+        (&["--maxmemory", "1"][..], "takes no writes"),
+    ] {
+        let Some(redis) = Redis::start(arguments).await else { return };
+        let replicas = Replicas::of(1, |launch| launch.flag("redis-url", redis.url())).await;
+        replicas.ask_all().await;
+        eventually(expected, async || warned(&replicas.first.proxy, expected).then_some(())).await;
+        assert_eq!(replicas.asked(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_password_comes_from_a_file() {
+    let Some(redis) = Redis::start(&["--requirepass", "s3cret"]).await else { return };
+    let files = TempDir::new().unwrap();
+    let path = files.path().join("redis");
+    std::fs::write(&path, "s3cret\n").unwrap();
+    let replicas =
+        Replicas::of(2, |launch| launch.flag("redis-url", redis.url()).flag("redis-password-file", &path))
+            .await;
+    replicas.ask_all().await;
+    assert_eq!(replicas.asked(), 1);
+    assert!(!replicas.all().any(|process| process.log().join("\n").contains("s3cret")));
+}
+
+#[tokio::test]
+async fn garbage_in_the_store_is_replaced() {
+    let Some(redis) = Redis::start(&[]).await else { return };
+    let replicas = Replicas::of(1, |launch| launch.flag("redis-url", redis.url())).await;
+    replicas.ask_all().await;
+    let record = redis.keys().into_iter().find(|key| key.ends_with(":token")).unwrap();
+    let _: () = redis.connection().set(&record, "garbage").unwrap();
+    let second = serve(&replicas.first.region.base_url()).flag("redis-url", redis.url()).listening().await;
+    let answer = RawConnection::to(second.proxy_address()).await.fetch(get(ME)).await;
+    assert_eq!((answer.status(), replicas.asked()), (200, 2));
+    let stored: Vec<u8> = redis.connection().get(&record).unwrap();
+    assert_ne!(stored, b"garbage");
+}
+
+#[tokio::test]
+async fn another_secret_has_another_record() {
+    let Some(redis) = Redis::start(&[]).await else { return };
+    let replicas = Replicas::of(1, |launch| launch.flag("redis-url", redis.url())).await;
+    replicas.ask_all().await;
+    let other = serve(&replicas.first.region.base_url())
+        .flag("redis-url", redis.url())
+        .variable("CXONE_CLIENT_SECRET", "wrong")
+        .listening()
+        .await;
+    let answer = RawConnection::to(other.proxy_address()).await.fetch(get(ME)).await;
+    assert_eq!(answer.status(), 502, "who does not know the secret gets no token out of the store");
+}
+
+#[tokio::test]
+async fn three_replicas_lose_nothing_while_the_store_comes_and_goes() {
+    let Some(mut redis) = Redis::start(&[]).await else { return };
+    let replicas = Replicas::of(3, |launch| launch.flag("redis-url", redis.url())).await;
+    replicas.ask_all().await;
+    for round in 0..6 {
+        if round % 2 == 0 {
+            redis.kill().await;
+        } else {
+            assert!(redis.run().await);
+        }
+        replicas.first.region.revoke_all();
+        for _ in 0..5 {
+            let asks = replicas.all().map(async |process| {
+                let answer = RawConnection::to(process.proxy_address()).await.fetch(get(ME)).await;
+                assert_eq!(answer.status(), 200, "round {round}: {}", answer.text());
+            });
+            in_time("all answers", futures_util::future::join_all(asks)).await;
+        }
+    }
+    // One at the start, three for each time without the store, one or two for each time with it.
+    assert!(replicas.asked() <= 1 + 3 * 3 + 3 * 3, "{}", replicas.asked());
+}
+
+#[tokio::test]
+async fn tls_to_the_store_is_verified() {
+    let certificate = Certificate::of(&["localhost", "127.0.0.1"]);
+    let (pem, key) = (certificate.path(), certificate.key_path());
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let arguments = [
+        "--tls-port",
+        &port,
+        "--tls-auth-clients",
+        "no",
+        "--tls-cert-file",
+        pem.to_str().unwrap(),
+        "--tls-key-file",
+        key.to_str().unwrap(),
+        "--tls-ca-cert-file",
+        pem.to_str().unwrap(),
+    ];
+    let Some(_redis) = Redis::start(&arguments).await else { return };
+    let url = format!("rediss://localhost:{port}");
+    let untrusted = Replicas::of(1, |launch| launch.flag("redis-url", &url)).await;
+    untrusted.ask_all().await;
+    assert!(warned(&untrusted.first.proxy, "is not used"), "it is not trusted");
+    let trusting = |launch: Launch| launch.flag("redis-url", &url).variable("SSL_CERT_FILE", &pem);
+    let trusted = Replicas::of(2, trusting).await;
+    trusted.ask_all().await;
+    assert_eq!(trusted.asked(), 1, "{}", trusted.first.proxy.log().join("\n"));
+}
+
+#[tokio::test]
+async fn what_is_no_address_is_explained() {
+    for (flags, expected) in [
+        (vec![("redis-url", "http://x")], "does not begin with `redis://`"),
+        (vec![("redis-url", "redis://:pass@x")], "has a password in it"),
+        (vec![("redis-url", "redis://x?y=1")], "has a query"),
+        (vec![("redis-url", "x")], "is not a URL"),
+        (vec![("redis-password-file", "/nowhere")], "cannot be read"),
+    ] {
+        let launch =
+            flags.iter().fold(serve("http://127.0.0.1:9"), |launch, (name, value)| launch.flag(name, value));
+        let (status, _, complaint) = launch.run().await;
+        assert_eq!(status.code(), Some(2), "{flags:?}");
+        assert!(complaint.contains(expected) && !complaint.contains("pass@"), "{flags:?}: {complaint}");
+    }
+}
