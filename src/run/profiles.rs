@@ -64,7 +64,11 @@ pub(super) fn prepare(
             None => place(config, profile, &tokens, clock, tasks, &mut own_tasks)?,
         };
         let learned = known.filter(|(old, _)| old.pace == profile.pace).map(|(_, own)| Arc::clone(&own.pace));
-        let listener = profile.listen.as_ref().map(|listen| own_listener(listeners.0, listen));
+        let earlier = config.profiles.iter().take(index);
+        let listener = profile.listen.as_ref().map(|listen| {
+            let same = earlier.filter(|other| other.listen.as_ref() == Some(listen)).count();
+            own_listener(listeners.0, listen, same)
+        });
         let address = listener.and_then(|index| listeners.1.get(index)).map(ToString::to_string);
         prepared.push(Prepared {
             name: profile.name.as_str().into(),
@@ -87,10 +91,12 @@ pub(super) fn prepare(
 }
 
 /// The index of the listener that is bound to this address. The first one is shared; those of profiles follow in
-/// their order. One that is not bound is nobody's until the next start.
-fn own_listener(started: &Config, listen: &Listen) -> usize {
+/// their order. Of equal ones (port 0) each profile has its own: `same` come before this one. One that is not bound
+/// is nobody's until the next start.
+fn own_listener(started: &Config, listen: &Listen, same: usize) -> usize {
     let own = started.profiles.iter().filter_map(|profile| profile.listen.as_ref());
-    own.enumerate().find(|(_, own)| *own == listen).map_or(usize::MAX, |(index, _)| index + 1)
+    let mut equal = own.enumerate().filter(|(_, own)| *own == listen);
+    equal.nth(same).map_or(usize::MAX, |(index, _)| index + 1)
 }
 
 fn keep_fresh(

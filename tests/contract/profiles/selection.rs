@@ -104,6 +104,23 @@ async fn by_a_port_of_its_own() {
 }
 
 #[tokio::test]
+async fn ports_that_the_system_picks_are_not_mixed_up() {
+    let own = |name: &str, base: &str| {
+        format!(
+            "[[profile]]\nname = '{name}'\nlisten = '127.0.0.1:0'\n[profile.upstream]\nbase_url = '{base}'\n"
+        )
+    };
+    let regions = TwoRegions::of(&(own("one", "{api}") + &own("two", "{digital}"))).await;
+    let event = regions.proxy.event("listening").await;
+    let listeners = event["profile_listeners"].as_str().unwrap();
+    for (address, region) in listeners.split(',').zip([API, DIGITAL]) {
+        let mut client = RawConnection::to(address.parse().unwrap()).await;
+        let expected = format!("{region}/api/v2/echo");
+        assert_eq!(reached(&regions, &mut client, "/api/v2/echo", "localhost").await, expected);
+    }
+}
+
+#[tokio::test]
 async fn by_a_socket_of_its_own_and_a_path() {
     let regions =
         TwoRegions::pair("listen = 'unix:{files}/d.sock'\npath_prefix = '/d'\nstrip_prefix = true").await;
