@@ -116,8 +116,6 @@ pub(super) async fn until_ended(
         service_manager::ready(&format!("listening on {}", running.proxy));
     }
     let signal = loop {
-        let watched = WatchedFiles::none();
-        let watched = if config.watch { &files } else { &watched };
         let why = tokio::select! {
             event = signals.any() => match (event, source) {
                 (Event::End(signal), _) => break signal,
@@ -127,7 +125,7 @@ pub(super) async fn until_ended(
                     continue;
                 }
             },
-            () = watched.changed() => "a file has changed",
+            () = files.changed(), if config.watch => "a file has changed",
             () = tick(&mut watchdog) => {
                 // One that stands still is silent, so that systemd starts it anew.
                 if running.is_alive() {

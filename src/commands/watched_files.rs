@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// How often the files are looked at, and how long they have to stay as they are: a writer may not have finished.
 const EVERY: Duration = Duration::from_millis(500);
@@ -18,7 +18,11 @@ const EVERY: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct WatchedFiles {
     paths: Vec<PathBuf>,
+    /// As they were read.
     known: Vec<Look>,
+    /// As they were when they were last looked at.
+    latest: Vec<Look>,
+    due: Interval,
 }
 
 /// What changes where a file's content does: device, number, length, time of the last change.
@@ -27,12 +31,10 @@ type Look = Option<(u64, u64, u64, i64, i64)>;
 impl WatchedFiles {
     /// These files, as they are now.
     pub(super) fn new(paths: Vec<PathBuf>) -> Self {
-        Self { known: look(&paths), paths }
-    }
-
-    /// No file at all.
-    pub(super) fn none() -> Self {
-        Self::new(Vec::new())
+        let known = look(&paths);
+        let mut due = interval(EVERY);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { latest: known.clone(), known, paths, due }
     }
 
     /// Watches these files from now on, against how they looked before they were read.
@@ -40,6 +42,7 @@ impl WatchedFiles {
         let before = |path: &PathBuf| looks.iter().find(|(own, _)| own == path).map(|(_, look)| *look);
         let known = look(&paths);
         self.known = paths.iter().zip(known).map(|(path, now)| before(path).unwrap_or(now)).collect();
+        self.latest = self.known.clone();
         self.paths = paths;
     }
 
@@ -50,22 +53,20 @@ impl WatchedFiles {
 
     /// Waits until one of the files has changed, and all have stayed the same since. Never, where there is none.
     /// Cancel safe: a change that nobody waited for is noticed by the next call.
-    pub(super) async fn changed(&self) {
+    pub(super) async fn changed(&mut self) {
         if self.paths.is_empty() {
             std::future::pending::<()>().await;
         }
-        let mut due = interval(EVERY);
-        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut before = self.known.clone();
         loop {
-            due.tick().await;
+            self.due.tick().await;
             let paths = self.paths.clone();
             // A file system of a network may keep us waiting.
             let Ok(now) = tokio::task::spawn_blocking(move || look(&paths)).await else { continue };
-            if now != self.known && now == before {
+            let has_settled = now == self.latest;
+            self.latest.clone_from(&now);
+            if has_settled && now != self.known {
                 return;
             }
-            before = now;
         }
     }
 }
@@ -87,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    async fn is_noticed(files: &WatchedFiles) -> bool {
+    async fn is_noticed(files: &mut WatchedFiles) -> bool {
         timeout(EVERY * 6, files.changed()).await.is_ok()
     }
 
@@ -104,7 +105,7 @@ mod tests {
         symlink(&old, &link).unwrap();
         let missing = place.path().join("missing");
         let mut files = WatchedFiles::new(vec![file.clone(), link.join("secret"), missing.clone()]);
-        assert!(!is_noticed(&files).await);
+        assert!(!is_noticed(&mut files).await);
         let changes: [&dyn Fn(); 4] = [
             &|| fs::write(&file, "other").unwrap(),
             &|| {
@@ -120,10 +121,10 @@ mod tests {
         ];
         for (index, change) in changes.into_iter().enumerate() {
             change();
-            assert!(is_noticed(&files).await, "change {index}");
+            assert!(is_noticed(&mut files).await, "change {index}");
             let looks = files.looks();
             files.watch(files.paths.clone(), &looks);
-            assert!(!is_noticed(&files).await, "after change {index}");
+            assert!(!is_noticed(&mut files).await, "after change {index}");
         }
     }
 
@@ -136,11 +137,26 @@ mod tests {
         let looks = files.looks();
         fs::write(&file, "longer").unwrap();
         files.watch(vec![file.clone()], &looks);
-        assert!(is_noticed(&files).await);
+        assert!(is_noticed(&mut files).await);
+    }
+
+    /// Somebody who waits for other things as well asks again and again.
+    #[tokio::test]
+    async fn a_change_is_noticed_although_the_wait_is_interrupted() {
+        let place = tempfile::TempDir::new().unwrap();
+        let file = place.path().join("file");
+        fs::write(&file, "one").unwrap();
+        let mut files = WatchedFiles::new(vec![file.clone()]);
+        fs::write(&file, "longer").unwrap();
+        let mut noticed = false;
+        for _ in 0..60 {
+            noticed |= timeout(EVERY / 10, files.changed()).await.is_ok();
+        }
+        assert!(noticed);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_to_watch_is_never_noticed() {
-        assert!(!is_noticed(&WatchedFiles::new(Vec::new())).await);
+        assert!(!is_noticed(&mut WatchedFiles::new(Vec::new())).await);
     }
 }
