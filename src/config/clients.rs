@@ -130,6 +130,11 @@ impl Reading<'_> {
             "allow" => own.rules = Rules { allow: rules(item)?, ..std::mem::take(&mut own.rules) },
             "deny" => own.rules = Rules { deny: rules(item)?, ..std::mem::take(&mut own.rules) },
             "profiles" => own.profiles = each(item, "names of profiles", |name| self.profile(name))?,
+            "key" | "secret" | "password" => {
+                return Err("has no place here, since this file must not give anybody a key; accepted: key_sha256, the \
+                            SHA-256 of the key, as `cxone-proxy key NAME` prints it"
+                    .to_owned());
+            }
             _ => return Err(format!("is none of a client's keys; accepted: {KEYS}")),
         }
         Ok(())

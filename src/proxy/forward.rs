@@ -109,10 +109,12 @@ impl Shared {
         let profile = self.profile(route.profile)?;
         in_flight.belongs_to(profile);
         self.make_room(in_flight.total())?;
+        let mut now = in_flight.began();
         if let Some(caller) = caller {
             Box::pin(self.clients_turn(caller, head, in_flight)).await?;
+            // The wait may have outlived a token.
+            now = self.clock.now();
         }
-        let now = in_flight.began();
         let (mut token, base, upstream) = self.destination(profile, now, &mut in_flight.spent).await?;
         let place = profile.pace.place(&head.method, route.path());
         if !profile.pace.is_idle() {

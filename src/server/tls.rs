@@ -112,11 +112,16 @@ impl Tls {
         match outcome.await {
             Some(Ok(handshake)) => handshake,
             Some(Err(error)) => {
-                self.failed(peer, &failure::describe(&error));
+                self.failed(peer, failure::describe(&error).as_deref());
                 Handshake::Failed
             }
+            // It has had its second.
+            None if signals.is_draining() => Handshake::Failed,
             None => {
-                self.failed(peer, "the TLS handshake took longer than limits.header_timeout");
+                self.failed(
+                    peer,
+                    Some("it took longer than limits.header_timeout (CXONE_PROXY_HEADER_TIMEOUT)"),
+                );
                 Handshake::Failed
             }
         }
@@ -136,8 +141,16 @@ impl Tls {
         Ok(Handshake::Done(Box::new(session)))
     }
 
-    fn failed(&self, peer: Option<std::net::SocketAddr>, why: &str) {
+    /// Counts a failure, and says why where somebody can do something about it.
+    fn failed(&self, peer: Option<std::net::SocketAddr>, why: Option<&str>) {
         self.0.failures.fetch_add(1, Ordering::Relaxed);
+        let Some(why) = why else {
+            tracing::debug!(
+                peer = peer.map(tracing::field::display),
+                "a client closed its connection in the TLS handshake"
+            );
+            return;
+        };
         let due = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner).met((), Instant::now());
         let Some(due) = due else { return };
         tracing::warn!(

@@ -4,12 +4,11 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
-/// A sentence without the full stop, and the next step.
-pub(super) fn describe(error: &io::Error) -> String {
-    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
-        return "the client closed the connection in the middle of it".to_owned();
-    };
-    explain(tls).map_or_else(|| format!("{tls}"), str::to_owned)
+/// A sentence without the full stop, and the next step. `None` where the client closed the connection: a probe of a
+/// load balancer, perhaps.
+pub(super) fn describe(error: &io::Error) -> Option<String> {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>())?;
+    Some(explain(tls).map_or_else(|| tls.to_string(), str::to_owned))
 }
 
 fn explain(error: &Error) -> Option<&'static str> {

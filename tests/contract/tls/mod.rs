@@ -241,3 +241,42 @@ async fn websockets_pass() {
     client.send([0x89, 0x80, 1, 2, 3, 4]).await;
     assert_eq!(in_time("a pong", client.some(2)).await, [0x8a, 0]);
 }
+
+/// Reads in small pieces with pauses. Returns how much came before the end.
+async fn take_slowly(stream: &mut TlsStream<TcpStream>, pause: Duration) -> usize {
+    let (mut piece, mut taken) = (vec![0; 48 * 1024], 0);
+    while let Ok(count) = in_time("a piece", stream.read(&mut piece)).await {
+        if count == 0 {
+            break;
+        }
+        taken += count;
+        tokio::time::sleep(pause).await;
+    }
+    taken
+}
+
+#[tokio::test]
+async fn who_takes_slowly_is_served_and_who_takes_nothing_is_cut_off() {
+    const BYTES: usize = 6_000_000;
+    let authority = Authority::new();
+    let setup = Setup::launched(|launch| authority.on(launch).flag("stall-timeout", "1s")).await;
+    let ask = async || {
+        let mut stream = authority.connect(&setup, authority.config(&[&TLS13], None)).await.unwrap();
+        let target = format!("/api/v2/large?bytes={BYTES}");
+        stream.write_all(request("GET", &target, "Connection: close\r\n", "").as_bytes()).await.unwrap();
+        stream
+    };
+    let (mut slow, mut idle) = (ask().await, ask().await);
+    let began = Instant::now();
+    assert!(take_slowly(&mut slow, Duration::from_millis(15)).await > BYTES);
+    assert!(
+        began.elapsed() > Duration::from_millis(1500),
+        "it took longer than a stall: {:?}",
+        began.elapsed()
+    );
+    crate::support::eventually("the end of the idle one", async || {
+        (setup.status().await["requests"]["in_flight"] == 0).then_some(())
+    })
+    .await;
+    assert!(take_slowly(&mut idle, Duration::ZERO).await < BYTES, "cut off");
+}
