@@ -66,6 +66,15 @@ struct Found {
     remaining: Duration,
 }
 
+/// Tries whether the store can be used: takes a lease of its own, and gives it back. Takes two seconds at most.
+pub async fn try_store(settings: &RedisSettings) -> Result<(), StoreError> {
+    let mut session = Store::new(settings.clone()).connect("check").await?;
+    if let Some(lease) = session.lease(Duration::from_secs(1)).await? {
+        session.give_back(&lease).await?;
+    }
+    Ok(())
+}
+
 impl SharedEndpoint {
     /// Connects nowhere yet.
     pub(super) fn new(endpoint: Endpoint, redis: Option<&RedisSettings>) -> Self {

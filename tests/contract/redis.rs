@@ -341,6 +341,25 @@ async fn tls_to_the_store_is_verified() {
 }
 
 #[tokio::test]
+async fn check_tries_the_store() {
+    let Some(mut redis) = Redis::start(&[]).await else { return };
+    let setup = Setup::new().await;
+    let check = Launch::of("check")
+        .argument("--json")
+        .variable("CXONE_BASE_URL", setup.region.base_url())
+        .variable("CXONE_CLIENT_ID", crate::support::CLIENT_ID)
+        .variable("CXONE_CLIENT_SECRET", crate::support::CLIENT_SECRET)
+        .variable("CXONE_PROXY_REDIS_URL", redis.url());
+    let (status, report, _) = check.run().await;
+    assert!(status.success() && report.contains("shared_store"), "{report}");
+    assert!(!report.contains("cannot be used"), "{report}");
+    redis.kill().await;
+    let (status, report, _) = check.run().await;
+    assert!(status.success(), "the proxy works without it: {report}");
+    assert!(report.contains("cannot be used") && report.contains("CXONE_PROXY_REDIS_URL"), "{report}");
+}
+
+#[tokio::test]
 async fn what_is_no_address_is_explained() {
     for (flags, expected) in [
         (vec![("redis-url", "http://x")], "does not begin with `redis://`"),

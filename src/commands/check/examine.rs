@@ -14,7 +14,7 @@ use super::{
     ask::{NoReply, Question, Reply, ask},
     peer::Peer,
     probe::{self, Origin, is_open},
-    skew,
+    serving, skew,
     stage::{Facts, Section, Stage, Step},
     suspicions::suspicions,
     trial::{self, Asked},
@@ -235,6 +235,7 @@ impl<'a> Subject<'a> {
         facts.extend(client_auth(&oauth.grant).map(|auth| ("client_auth", json!(auth.as_str()))));
         facts.extend(oauth.grant.key().map(|key| ("access_key", json!(key.id))));
         facts.push(("scopes_asked_for", json!(oauth.scopes.names())));
+        facts.extend(serving::facts(self.config, self.clock.now().wall));
         facts
     }
 

@@ -20,6 +20,7 @@ mod json;
 mod peer;
 mod probe;
 mod report;
+mod serving;
 mod skew;
 mod stage;
 mod suspicions;
@@ -92,10 +93,11 @@ fn report(flags: &Flags, environment: &Environment, options: &Options) -> io::Re
     };
     // A log that has been started before, by a program that embeds this one, is as good.
     let _log = log::start(&config.log);
-    let warnings = warnings.iter().map(Warning::to_string).collect();
+    let mut warnings: Vec<String> = warnings.iter().map(Warning::to_string).collect();
     let configured = Stage { took, ..Stage::ok(Step::Configuration, Vec::new()) };
     on_this_thread(async {
         let report = examine(&config, &configured, &clock, options).await;
+        warnings.extend(serving::store_warning(config.redis.as_ref()).await);
         Ok(Report { warnings, ..report })
     })
 }

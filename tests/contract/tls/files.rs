@@ -65,6 +65,20 @@ async fn a_certificate_near_its_end_is_a_warning_and_can_be_replaced() {
 }
 
 #[tokio::test]
+async fn check_shows_the_certificate() {
+    let authority = Authority::new();
+    let setup = Setup::new().await;
+    let check = authority
+        .on(crate::support::Launch::of("check"))
+        .variable("CXONE_BASE_URL", setup.region.base_url())
+        .variable("CXONE_CLIENT_ID", crate::support::CLIENT_ID)
+        .variable("CXONE_CLIENT_SECRET", crate::support::CLIENT_SECRET);
+    let (status, report, _) = check.run().await;
+    assert!(status.success(), "{report}");
+    assert!(report.contains("localhost, 127.0.0.1; issued by") && report.contains(" days)"), "{report}");
+}
+
+#[tokio::test]
 async fn a_new_certificate_is_noticed_and_open_connections_stay() {
     let authority = Authority::new();
     let setup = Setup::launched(|launch| authority.on(launch)).await;
