@@ -59,6 +59,9 @@ impl Shared {
         let profile = self.profile(index)?;
         in_flight.belongs_to(profile);
         if question == Question::Rejected {
+            if let Some(caller) = caller {
+                caller.check_profile(&profile.name)?;
+            }
             return self.rejected(profile, head, original.as_ref());
         }
         self.make_room(in_flight.total())?;

@@ -75,13 +75,19 @@ impl Callers {
 impl Caller<'_> {
     /// Refuses what this client may not send, although others may. `path` is the one that the API gets.
     pub(super) fn check(&self, head: &Parts, profile: &str, path: &str) -> Result<(), Problem> {
-        let Client { name, rules, profiles, .. } = self.client;
+        self.check_profile(profile)?;
+        self.client.rules.check(head, path).map_err(|denial| self.explain(&denial, head))
+    }
+
+    /// Refuses a profile that this client may not use.
+    pub(super) fn check_profile(&self, profile: &str) -> Result<(), Problem> {
+        let Client { name, profiles, .. } = self.client;
         if !profiles.is_empty() && !profiles.iter().any(|own| own == profile) {
             return Err(Problem::new(ProblemKind::ProfileNotAllowed).detail(format!(
                 "The client `{name}` may not use the profile `{profile}`, which this request is for."
             )));
         }
-        rules.check(head, path).map_err(|denial| self.explain(&denial, head))
+        Ok(())
     }
 
     fn explain(&self, denial: &Denial, head: &Parts) -> Problem {

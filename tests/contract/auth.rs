@@ -136,6 +136,30 @@ async fn clients_are_asked_for_their_keys() {
 }
 
 #[tokio::test]
+async fn a_client_says_nothing_about_profiles_that_are_not_its_own() {
+    let files = TempDir::new().unwrap();
+    let path = files.path().join("clients.toml");
+    let digest = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683";
+    std::fs::write(
+        &path,
+        format!("[[client]]\nname = \"one\"\nkey_sha256 = \"{digest}\"\nprofiles = [\"first\"]\n"),
+    )
+    .unwrap();
+    let config = files.path().join("proxy.toml");
+    let profile = |name: &str| format!("[[profile]]\nname = \"{name}\"\npath_prefix = \"/{name}\"\n");
+    std::fs::write(&config, profile("first") + &profile("second")).unwrap();
+    let source = Source::launched(|launch| launch.flag("clients", &path).flag("config", &config)).await;
+    let ask = async |method: &str, target: &str| {
+        source.ask(method, target, "X-Proxy-Key: key\r\nX-Token-Generation: 1\r\n").await
+    };
+    assert_eq!(ask("GET", "/auth?profile=first").await.status(), 200);
+    for (method, target) in [("GET", "/auth?profile=second"), ("POST", "/auth/rejected?profile=second")] {
+        assert_eq!(problem(&ask(method, target).await), "profile-not-allowed", "{method} {target}");
+    }
+    assert_eq!(problem(&ask("GET", "/auth?profile=third").await), "no-profile");
+}
+
+#[tokio::test]
 async fn other_machines_need_a_clients_file() {
     let launch = || serve("http://127.0.0.1:9").flag("allowed-hosts", "proxy.example");
     let (status, _, complaint) = launch().flag("auth-listen", "0.0.0.0:0").run().await;
