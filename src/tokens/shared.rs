@@ -8,53 +8,69 @@
 //! ```
 //!
 //! Nothing here fails because of the store: at worst each replica has a token of its own. The store is asked only when
-//! a token is needed, about once in an hour.
+//! a token is needed, about once in an hour. Refresh tokens stay with the process that got them: a store that comes
+//! back from a snapshot would bring back one that was used.
 
+mod scripts;
 mod seal;
 mod store;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_lc_rs::digest::{Digest, SHA256, digest};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
 use self::seal::Seal;
-use self::store::{Lease, Store};
+use self::store::{Lease, Session, Store};
 pub use self::store::{RedisSettings, StoreError};
 use super::claims::Claims;
 use super::endpoint::{Endpoint, TokenEndpoint};
-use super::error::{FailureKind, RequestError};
+use super::error::RequestError;
 use super::grant::{Account, GrantType};
 use super::scopes::Scopes;
-use super::token::{RefreshToken, TokenRequest};
+use super::token::TokenRequest;
 use super::token_response::TokenResponse;
 use crate::log::Repeats;
 use crate::secret::Secret;
 
-/// The lease outlives a token request, which takes ten seconds at most, and one after it.
-const LEASE: Duration = Duration::from_secs(25);
+/// The lease outlives a token request, which takes ten seconds at most.
+const LEASE: Duration = Duration::from_secs(12);
 /// How often the store is looked at while another replica asks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A token that ends sooner is not worth taking.
 const LEAST: Duration = Duration::from_secs(10);
+/// How many of the tokens that were given out are remembered.
+const REMEMBERED: usize = 16;
+/// Two clocks that measure the end of one token differ by less.
+const SLACK: Duration = Duration::from_secs(2);
 
 /// A token endpoint behind a store. Without a store it is the endpoint alone.
 #[derive(Debug)]
 pub struct SharedEndpoint {
     endpoint: Endpoint,
     store: Option<Store>,
-    /// The access token that was given out last: somebody needs another one.
-    last: Mutex<Option<Secret>>,
+    /// Who takes leases.
+    owner: String,
+    /// What was given out, the last one at the end: somebody needs another one.
+    given: Mutex<VecDeque<Given>>,
     failures: Mutex<Repeats<String>>,
+}
+
+/// An access token that was given out.
+#[derive(Debug)]
+struct Given {
+    digest: Digest,
+    ends: Instant,
 }
 
 /// What is published, before it is sealed.
 #[derive(Serialize, Deserialize)]
 struct Record {
     access_token: Zeroizing<String>,
-    refresh_token: Option<Zeroizing<String>>,
     scopes: Option<Vec<String>>,
     tenant_id: Option<String>,
     area: Option<String>,
@@ -66,20 +82,27 @@ struct Found {
     remaining: Duration,
 }
 
-/// Tries whether the store can be used: takes a lease of its own, and gives it back. Takes two seconds at most.
+/// Tries whether the store can be used: takes a lease of its own, and publishes a record that nobody reads. Takes two
+/// seconds at most.
 pub async fn try_store(settings: &RedisSettings) -> Result<(), StoreError> {
-    let mut session = Store::new(settings.clone()).connect("check").await?;
-    if let Some(lease) = session.lease(Duration::from_secs(1)).await? {
-        session.give_back(&lease).await?;
+    let moment = Duration::from_secs(1);
+    let mut session = Store::new(settings.clone()).connect("check", &new_owner()).await?;
+    match session.lease(moment).await? {
+        Some(lease) => session.publish(lease, b"", moment).await,
+        None => Ok(()),
     }
-    Ok(())
+}
+
+fn new_owner() -> String {
+    format!("{:032x}", fastrand::u128(..))
 }
 
 impl SharedEndpoint {
     /// Connects nowhere yet.
     pub(super) fn new(endpoint: Endpoint, redis: Option<&RedisSettings>) -> Self {
         let store = redis.map(|settings| Store::new(settings.clone()));
-        Self { endpoint, store, last: Mutex::default(), failures: Mutex::new(Repeats::new()) }
+        let failures = Mutex::new(Repeats::new());
+        Self { endpoint, store, owner: new_owner(), given: Mutex::default(), failures }
     }
 
     /// Takes the token of another replica, or asks for one and publishes it. The error is the store's.
@@ -90,21 +113,28 @@ impl SharedEndpoint {
     ) -> Result<Result<TokenResponse, RequestError>, StoreError> {
         let identity = self.identity();
         let seal = Seal::new(&self.endpoint.key_material().await, &identity);
-        let mut session = store.connect(&seal.name()).await?;
+        let mut session = store.connect(&seal.name(), &self.owner).await?;
         let patience = Instant::now() + LEASE + LOOK_EVERY;
         loop {
             if let Some(found) = self.another(&seal, session.read().await?) {
+                self.store_works(store);
                 return Ok(Ok(found.response()));
             }
             if let Some(lease) = session.lease(LEASE).await? {
                 // Somebody may have published between the two.
-                let known = seal_open(&seal, session.read().await?);
-                if let Some(found) = self.another_of(known.as_ref()) {
-                    let response = found.response();
-                    session.give_back(&lease).await?;
-                    return Ok(Ok(response));
+                if let Some(found) = self.another(&seal, session.read().await?) {
+                    session.give_back().await?;
+                    self.store_works(store);
+                    return Ok(Ok(found.response()));
                 }
-                return Ok(self.ask(&mut session, &seal, &lease, known, request).await);
+                let asked = Instant::now();
+                let outcome = self.endpoint.request(request.take().unwrap_or(TokenRequest::LogIn)).await;
+                match end(&mut session, lease, &seal, &outcome, asked).await {
+                    Ok(()) => self.store_works(store),
+                    // The token is good all the same, and a lease ends by itself.
+                    Err(error) => self.store_failed(store, &error),
+                }
+                return Ok(outcome);
             }
             if Instant::now() >= patience {
                 return Err(StoreError::Busy);
@@ -113,73 +143,29 @@ impl SharedEndpoint {
         }
     }
 
-    /// Asks the token endpoint under a lease. A refresh token of all replicas is taken out before it is sent, so that
-    /// nobody sends it twice.
-    async fn ask(
-        &self,
-        session: &mut store::Session,
-        seal: &Seal,
-        lease: &Lease,
-        known: Option<Found>,
-        request: &mut Option<TokenRequest>,
-    ) -> Result<TokenResponse, RequestError> {
-        let own = request.take().unwrap_or(TokenRequest::LogIn);
-        let refresh = match known {
-            Some(found) if !own.is_refresh() => self.take_refresh_token(session, seal, lease, found).await,
-            Some(_) | None => None,
-        };
-        let outcome = match refresh {
-            None => self.endpoint.request(own).await,
-            Some(refresh) => match self.endpoint.request(TokenRequest::Refresh(refresh)).await {
-                // It says nothing of the credentials.
-                Err(error) if FailureKind::of(&error.cause) != FailureKind::Temporary => {
-                    self.endpoint.request(own).await
-                }
-                outcome => outcome,
-            },
-        };
-        let outcome = match outcome {
-            Ok(mut response) => {
-                let sealed = seal.close(&Record::of(&response));
-                let lifetime = response.lifetime;
-                if let Ok(true) = session.publish(lease, &sealed, lifetime).await {
-                    // It is everybody's now.
-                    response.refresh_token = None;
-                }
-                Ok(response)
-            }
-            Err(error) => Err(error),
-        };
-        // A lease that cannot be given back ends by itself.
-        let _ = session.give_back(lease).await;
-        outcome
-    }
-
-    async fn take_refresh_token(
-        &self,
-        session: &mut store::Session,
-        seal: &Seal,
-        lease: &Lease,
-        found: Found,
-    ) -> Option<RefreshToken> {
-        let Found { mut record, remaining } = found;
-        let refresh = record.refresh_token.take()?;
-        let sealed = seal.close(&record);
-        let taken = session.publish(lease, &sealed, remaining.max(Duration::from_millis(1))).await;
-        matches!(taken, Ok(true)).then(|| RefreshToken::new(Secret::new(refresh.to_string())))
-    }
-
-    /// What was found, where it is another token than the last one and good for a while yet.
+    /// What was found, where it is good for a while yet and newer than what was given out. An older one comes from a
+    /// store that went back in time.
     fn another(&self, seal: &Seal, stored: Option<(Vec<u8>, Duration)>) -> Option<Found> {
-        let found = seal_open(seal, stored)?;
-        self.another_of(Some(&found)).is_some().then_some(found)
+        let (sealed, remaining) = stored?;
+        // What cannot be opened is nobody's: it is replaced.
+        let found = seal.open(sealed).map(|record| Found { record, remaining })?;
+        let digest = digest(&SHA256, found.record.access_token.as_bytes());
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = given.iter().any(|given| given.digest.as_ref() == digest.as_ref());
+        let is_older = given.back().is_some_and(|last| Instant::now() + remaining + SLACK < last.ends);
+        (remaining >= LEAST && !is_known && !is_older).then_some(found)
     }
 
-    fn another_of<'f>(&self, found: Option<&'f Found>) -> Option<&'f Found> {
-        let found = found.filter(|found| found.remaining >= LEAST)?;
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_last = last.as_ref().is_some_and(|last| last.reveal() == found.record.access_token.as_str());
-        (!is_last).then_some(found)
+    fn remember(&self, response: &TokenResponse) {
+        let digest = digest(&SHA256, response.access_token.reveal().as_bytes());
+        let now = Instant::now();
+        // A lifetime that no clock can hold ends late enough.
+        let ends = now.checked_add(response.lifetime).unwrap_or(now);
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if given.len() == REMEMBERED {
+            given.pop_front();
+        }
+        given.push_back(Given { digest, ends });
     }
 
     /// Whose token it is: equal in replicas that may share one.
@@ -219,18 +205,14 @@ impl TokenEndpoint for SharedEndpoint {
         let Some(store) = &self.store else { return self.endpoint.request(request).await };
         let mut request = Some(request);
         let outcome = match self.shared(store, &mut request).await {
-            Ok(outcome) => {
-                self.store_works(store);
-                outcome
-            }
+            Ok(outcome) => outcome,
             Err(error) => {
                 self.store_failed(store, &error);
                 self.endpoint.request(request.unwrap_or(TokenRequest::LogIn)).await
             }
         };
         if let Ok(response) = &outcome {
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            *last = Some(response.access_token.clone());
+            self.remember(response);
         }
         outcome
     }
@@ -248,10 +230,22 @@ impl TokenEndpoint for SharedEndpoint {
     }
 }
 
-fn seal_open(seal: &Seal, stored: Option<(Vec<u8>, Duration)>) -> Option<Found> {
-    let (sealed, remaining) = stored?;
-    // What cannot be opened is nobody's: it is replaced.
-    seal.open(sealed).map(|record| Found { record, remaining })
+/// Publishes what was obtained, and gives the lease back. A lifetime counts from the moment when the token was asked for.
+async fn end(
+    session: &mut Session,
+    lease: Lease,
+    seal: &Seal,
+    outcome: &Result<TokenResponse, RequestError>,
+    asked: Instant,
+) -> Result<(), StoreError> {
+    let sealed = outcome.as_ref().ok().and_then(|response| {
+        let sealed = seal.close(&Record::of(response))?;
+        Some((sealed, response.lifetime.saturating_sub(asked.elapsed())))
+    });
+    match sealed {
+        Some((sealed, lifetime)) => session.publish(lease, &sealed, lifetime).await,
+        None => session.give_back().await,
+    }
 }
 
 impl Record {
@@ -259,7 +253,6 @@ impl Record {
         let text = |secret: &Secret| Zeroizing::new(secret.reveal().to_owned());
         Self {
             access_token: text(&response.access_token),
-            refresh_token: response.refresh_token.as_ref().map(|token| text(token.secret())),
             scopes: response.scopes.clone(),
             tenant_id: response.claims.tenant_id.clone(),
             area: response.claims.area.clone(),

@@ -163,11 +163,6 @@ impl RefreshToken {
         Self(text)
     }
 
-    /// The text, for the store that all replicas share.
-    pub(super) fn secret(&self) -> &Secret {
-        &self.0
-    }
-
     /// Gives the text up for the one request that sends it.
     pub(super) fn into_secret(self) -> Secret {
         self.0

@@ -78,9 +78,8 @@ impl Key {
 impl KeyDigest {
     /// The digest of a key as it is sent.
     pub fn of(key: &[u8]) -> Self {
-        let mut bytes = [0; 32];
-        bytes.iter_mut().zip(digest(&SHA256, key).as_ref()).for_each(|(own, computed)| *own = *computed);
-        Self(bytes)
+        // A SHA-256 always has 32 bytes.
+        Self(digest(&SHA256, key).as_ref().try_into().unwrap_or_default())
     }
 }
 

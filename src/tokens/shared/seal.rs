@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::Record;
 
 /// Changes where the form of records does.
-const VERSION: &[u8] = b"cxone-proxy shared token 1";
+const VERSION: &[u8] = b"cxone-proxy shared token 2";
 /// Bytes of the name.
 const NAME: usize = 16;
 
@@ -54,20 +54,15 @@ impl Seal {
         })
     }
 
-    /// The record, sealed. Empty where this machine gives no random numbers; nobody can open that.
-    pub(super) fn close(&self, record: &Record) -> Vec<u8> {
+    /// The record, sealed. `None` where this machine gives no random numbers.
+    pub(super) fn close(&self, record: &Record) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_LEN];
-        let (Some(key), Ok(())) = (&self.key, rand::fill(&mut nonce)) else { return Vec::new() };
-        let Ok(mut text) = serde_json::to_vec(record) else { return Vec::new() };
-        let sealed = key.seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(&self.identity),
-            &mut text,
-        );
-        match sealed {
-            Ok(()) => [&nonce[..], &text].concat(),
-            Err(_) => Vec::new(),
-        }
+        rand::fill(&mut nonce).ok()?;
+        let mut text = serde_json::to_vec(record).ok()?;
+        let aad = Aad::from(&self.identity);
+        let nonce_for_key = Nonce::assume_unique_for_key(nonce);
+        self.key.as_ref()?.seal_in_place_append_tag(nonce_for_key, aad, &mut text).ok()?;
+        Some([&nonce[..], &text].concat())
     }
 
     /// The record; `None` where it was sealed otherwise, or is none.
@@ -89,7 +84,6 @@ mod tests {
     fn record(token: &str) -> Record {
         Record {
             access_token: Zeroizing::new(token.to_owned()),
-            refresh_token: Some(Zeroizing::new("once".to_owned())),
             scopes: Some(vec!["a".to_owned()]),
             tenant_id: None,
             area: Some("na1".to_owned()),
@@ -99,12 +93,11 @@ mod tests {
     #[test]
     fn only_the_same_credentials_open_it() {
         let own = Seal::new(b"secret", "who");
-        let sealed = own.close(&record("t0ken"));
+        let sealed = own.close(&record("t0ken")).unwrap();
         assert!(!sealed.windows(5).any(|window| window == b"t0ken"));
-        assert_ne!(sealed, own.close(&record("t0ken")), "each has a nonce of its own");
+        assert_ne!(sealed, own.close(&record("t0ken")).unwrap(), "each has a nonce of its own");
         let opened = Seal::new(b"secret", "who").open(sealed.clone()).unwrap();
         assert_eq!(*opened.access_token, "t0ken");
-        assert_eq!(opened.refresh_token.as_deref().map(String::as_str), Some("once"));
         assert_eq!((opened.scopes, opened.area.as_deref()), (Some(vec!["a".to_owned()]), Some("na1")));
         for other in [Seal::new(b"secres", "who"), Seal::new(b"secret", "whu")] {
             assert!(other.open(sealed.clone()).is_none());
@@ -116,7 +109,7 @@ mod tests {
         #[test]
         fn what_was_changed_is_not_opened(at in 0_usize..200, bit in 0_u8..8) {
             let own = Seal::new(b"secret", "who");
-            let mut sealed = own.close(&record("t0ken"));
+            let mut sealed = own.close(&record("t0ken")).unwrap();
             let at = at % sealed.len();
             sealed[at] ^= 1 << bit;
             prop_assert!(own.open(sealed).is_none());

@@ -6,8 +6,10 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{Client, ErrorKind, IntoConnectionInfo, RedisError, Script};
 use thiserror::Error;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::scripts;
 use crate::secret::Secret;
 
 /// How long connecting may take, with TLS and log-in, and how long each command may.
@@ -95,32 +97,18 @@ pub(super) struct Store {
     settings: RedisSettings,
 }
 
-/// A connection for the record of one set of credentials.
+/// A connection of one owner for the record of one set of credentials.
 pub(super) struct Session {
     connection: MultiplexedConnection,
     record: String,
     fence: String,
     lease: String,
-    count: String,
+    owner: String,
 }
 
 /// The right to ask the token endpoint. Of two, the later one has the higher number.
-pub(super) struct Lease {
-    owner: String,
-    number: u64,
-}
-
-/// The record and its time, of one moment.
-const READ: &str = "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}";
-/// Writes the record, unless a later lease has written one.
-const PUBLISH: &str = "local written = tonumber(redis.call('GET', KEYS[2]) or '0') \
-                       if written > tonumber(ARGV[1]) then return 0 end \
-                       redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) \
-                       redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[3]) \
-                       return 1";
-/// Ends a lease, unless it is another one's by now.
-const GIVE_BACK: &str =
-    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Lease(u64);
 
 impl Store {
     pub(super) fn new(settings: RedisSettings) -> Self {
@@ -132,12 +120,12 @@ impl Store {
         &self.settings.url
     }
 
-    /// Connects, for the record of this name.
-    pub(super) async fn connect(&self, name: &str) -> Result<Session, StoreError> {
+    /// Connects for the record of this name. An owner may take its lease as often as it wants.
+    pub(super) async fn connect(&self, name: &str, owner: &str) -> Result<Session, StoreError> {
         let info = self.settings.url.as_str().into_connection_info()?;
         // Old servers do not know what that would send.
         let log_in = info.redis_settings().clone().set_skip_set_lib_name();
-        let log_in = match self.password() {
+        let log_in = match self.password().await {
             Some(password) => log_in.set_password(password.reveal()),
             None => log_in,
         };
@@ -152,21 +140,22 @@ impl Store {
             record: key("token"),
             fence: key("fence"),
             lease: key("lease"),
-            count: key("count"),
+            owner: owner.to_owned(),
         })
     }
 
     /// The password as its file has it now, else as it was at the start.
-    fn password(&self) -> Option<Secret> {
-        let (path, at_start) = self.settings.password.as_ref()?;
-        Some(Secret::from_file_within(path, READING).unwrap_or_else(|_| at_start.clone()))
+    async fn password(&self) -> Option<Secret> {
+        let (path, at_start) = self.settings.password.clone()?;
+        let read = spawn_blocking(move || Secret::from_file_within(&path, READING)).await;
+        Some(read.ok().and_then(Result::ok).unwrap_or(at_start))
     }
 }
 
 impl Session {
     /// The record as it is stored, and for how long yet.
     pub(super) async fn read(&mut self) -> Result<Option<(Vec<u8>, Duration)>, StoreError> {
-        let script = Script::new(READ);
+        let script = Script::new(scripts::READ);
         let call = script.key(&self.record);
         let read = in_time(call.invoke_async(&mut self.connection)).await?;
         let (record, remaining): (Option<Vec<u8>>, i64) = read;
@@ -174,38 +163,36 @@ impl Session {
         Ok(record.map(|record| (record, Duration::from_millis(remaining))))
     }
 
-    /// The lease, unless another replica has it.
-    pub(super) async fn lease(&mut self, patience: Duration) -> Result<Option<Lease>, StoreError> {
-        let owner = format!("{:032x}", fastrand::u128(..));
-        let mut command = redis::cmd("SET");
-        command.arg(&self.lease).arg(&owner).arg("NX").arg("PX").arg(millis(patience));
-        let granted: Option<String> = in_time(command.query_async(&mut self.connection)).await?;
-        if granted.is_none() {
-            return Ok(None);
-        }
-        let number = in_time(redis::cmd("INCR").arg(&self.count).query_async(&mut self.connection)).await?;
-        Ok(Some(Lease { owner, number }))
+    /// The lease, unless another owner has it.
+    pub(super) async fn lease(&mut self, length: Duration) -> Result<Option<Lease>, StoreError> {
+        let script = scripts::with_numbers(scripts::LEASE);
+        let mut call = script.key(&self.lease);
+        call.key(&self.fence).arg(&self.owner).arg(millis(length));
+        let number: Option<u64> = in_time(call.invoke_async(&mut self.connection)).await?;
+        Ok(number.map(Lease))
     }
 
-    /// Publishes a record for as long as its token lives. False where a later lease has done so.
+    /// Publishes a record for as long as its token lives, unless a later lease has published one, and gives the lease
+    /// back.
     pub(super) async fn publish(
         &mut self,
-        lease: &Lease,
+        lease: Lease,
         sealed: &[u8],
         lifetime: Duration,
-    ) -> Result<bool, StoreError> {
-        let script = Script::new(PUBLISH);
-        let mut call = script.key(&self.record);
-        call.key(&self.fence).arg(lease.number).arg(sealed).arg(millis(lifetime));
+    ) -> Result<(), StoreError> {
+        let script = scripts::with_numbers(scripts::PUBLISH);
+        let mut call = script.key(&self.lease);
+        call.key(&self.fence).key(&self.record);
+        call.arg(&self.owner).arg(lease.0).arg(sealed).arg(millis(lifetime));
         in_time(call.invoke_async(&mut self.connection)).await
     }
 
-    /// Ends the lease.
-    pub(super) async fn give_back(&mut self, lease: &Lease) -> Result<(), StoreError> {
-        let script = Script::new(GIVE_BACK);
+    /// Gives the lease back, where this owner has it.
+    pub(super) async fn give_back(&mut self) -> Result<(), StoreError> {
+        let script = Script::new(scripts::GIVE_BACK);
         let mut call = script.key(&self.lease);
-        call.arg(&lease.owner);
-        in_time::<i64>(call.invoke_async(&mut self.connection)).await.map(drop)
+        call.arg(&self.owner);
+        in_time(call.invoke_async(&mut self.connection)).await
     }
 }
 
@@ -219,3 +206,6 @@ async fn in_time<T>(command: impl Future<Output = Result<T, RedisError>>) -> Res
         Err(_) => Err(StoreError::Slow),
     }
 }
+
+#[cfg(test)]
+mod tests;
