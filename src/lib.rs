@@ -55,13 +55,14 @@
 //! | 2 | `cause` | `certificate`, `text` |
 //! | 3 | `access` | `clock`, `invalid`, `log`, `metrics`, `peer`, `text` |
 //! | 3 | `tokens` | `backoff`, `cause`, `certificate`, `clock`, `invalid`, `log`, `metrics`, `secret`, `text` |
+//! | 3 | `traces` | `log` |
 //! | 3 | `upstream` | `cause`, `certificate`, `header_case`, `invalid` |
 //! | 4 | `discovery` | `backoff`, `cause`, `clock`, `invalid`, `log`, `text`, `tokens` |
-//! | 4 | `proxy` | `access`, `backoff`, `cause`, `clock`, `drain`, `invalid`, `log`, `metrics`, `pause`, `peer`, `text`, `tokens`, `upstream` |
+//! | 4 | `proxy` | `access`, `backoff`, `cause`, `clock`, `drain`, `invalid`, `log`, `metrics`, `pause`, `peer`, `text`, `tokens`, `traces`, `upstream` |
 //! | 4 | `server` | `certificate`, `drain`, `header_case`, `invalid`, `log`, `peer`, `text` |
 //! | 5 | `admin` | `access`, `clock`, `drain`, `metrics`, `pause`, `proxy`, `reloads`, `text`, `tokens` |
-//! | 6 | `config` | `access`, `admin`, `cause`, `clock`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `upstream` |
-//! | 7 | `run` | `access`, `admin`, `cause`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `pause`, `peer`, `proxy`, `reloads`, `server`, `tokens`, `upstream` |
+//! | 6 | `config` | `access`, `admin`, `cause`, `clock`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `traces`, `upstream` |
+//! | 7 | `run` | `access`, `admin`, `cause`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `pause`, `peer`, `proxy`, `reloads`, `server`, `tokens`, `traces`, `upstream` |
 //! | 8 | `commands` | `access`, `cause`, `certificate`, `clock`, `config`, `discovery`, `invalid`, `log`, `metrics`, `proxy`, `run`, `secret`, `server`, `text`, `tokens`, `upstream` |
 //! | 9 | `cli` | `access`, `commands`, `config` |
 //!
@@ -86,7 +87,7 @@
 //! `server/target_gate.rs`, `text.rs`, `tokens/claims.rs`, `tokens/clock_skew.rs`,
 //! `tokens/early_rejections.rs`, `tokens/forced_renewals.rs`, `tokens/http_client/coding.rs`,
 //! `tokens/json_text.rs`, `tokens/path_memory.rs`, `tokens/redact.rs`, `tokens/redact/spelling.rs`,
-//! `tokens/redact/words.rs`, `tokens/schedule.rs`, `tokens/token.rs`, `tokens/token_response.rs`,
+//! `tokens/redact/words.rs`, `tokens/schedule.rs`, `tokens/token.rs`, `tokens/token_response.rs`, `traces/context.rs`,
 //! `upstream/base_url.rs`, `upstream/forward_proxy.rs` and `upstream/framing.rs`.
 //!
 //! # Words
@@ -121,6 +122,7 @@ pub mod peer;
 pub mod reloads;
 pub mod secret;
 pub mod text;
+pub mod traces;
 
 // What starts the program: read first after `main`.
 pub mod cli;

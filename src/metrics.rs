@@ -23,6 +23,7 @@ mod summary;
 mod tokens;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -52,8 +53,8 @@ pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// A trait so that the refresh task needs no registry and tests can listen.
 pub trait TokenObserver: Send + Sync + 'static {
     /// One token request ended. `grant` is one of [`GRANTS`] and `outcome` one of [`OUTCOMES`]; anything
-    /// else counts as `other`.
-    fn token_request(&self, grant: &'static str, outcome: &'static str);
+    /// else counts as `other`. `time` is from when until when it was under way.
+    fn token_request(&self, grant: &'static str, outcome: &'static str, time: Range<SystemTime>);
     /// A token was obtained at `at` that its issuer says is good until `expires_at`.
     fn token_obtained(&self, at: SystemTime, expires_at: SystemTime);
 }

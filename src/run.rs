@@ -9,6 +9,7 @@ mod embedded;
 mod error;
 mod heartbeats;
 mod listeners;
+mod observing;
 mod prepared;
 mod profiles;
 mod reload;
@@ -47,6 +48,8 @@ use tasks::TaskEnd;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What is cut off may take this long to let go.
 const AFTER_CUT: Duration = Duration::from_secs(1);
+/// The last spans may take this long to be sent.
+const LAST_SPANS: Duration = Duration::from_secs(3);
 /// An admin request that runs when everything else has ended may take this long.
 const LAST_ADMIN_RESPONSE: Duration = Duration::from_secs(1);
 
@@ -105,28 +108,24 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
     let (drainer, drain) = drain::drain();
     let (admin_drainer, admin_drain) = drain::drain();
     let clock = Clock::System;
-    let metrics = Metrics::new(VERSION, clock.now().wall);
-    if let Some(log) = log {
-        metrics.log_lines_dropped(log.dropped_lines());
-    }
-    if options.records_latencies {
-        metrics.record_latencies();
-    }
+    let metrics = metrics(log, options.records_latencies, &clock);
     let mut tasks = JoinSet::new();
-    let shared = (&clock, &metrics, &admin_drain);
-    let prepared = profiles::prepare(config, (config, &listeners.bound), shared, &mut tasks, None)?;
+    let traces = observing::traces(config)?;
+    let common =
+        profiles::Common { clock: &clock, metrics: &metrics, stop: &admin_drain, traces: traces.as_ref() };
+    let prepared = profiles::prepare(config, (config, &listeners.bound), &common, &mut tasks, None)?;
     let shown = profiles::show_limits(&prepared, &metrics);
     let guard = Guard::new(listeners::guard(config), &metrics, clock.clone());
     let auth_listener = listeners.auth.as_ref().map(|(place, _)| *place);
-    let settings =
-        proxy::Settings { auth_listener, ..profiles::proxy_settings(config, &listeners.bound, &metrics) };
-    let proxies: Vec<Proxy> = (0..threads)
-        .map(|_| {
-            let profiles = prepared.iter().map(|own| own.on_this_core(None)).collect::<Result<_, _>>()?;
-            let (settings, guard) = (settings.clone(), guard.clone());
-            Ok(Proxy::new(settings, guard, profiles, clock.clone(), &metrics, drain.clone()))
-        })
-        .collect::<Result<_, StartError>>()?;
+    let settings = proxy::Settings {
+        auth_listener,
+        traces,
+        ..profiles::proxy_settings(config, &listeners.bound, &metrics)
+    };
+    let proxies = profiles::on_each_core(&prepared, threads, |profiles| {
+        let (settings, guard) = (settings.clone(), guard.clone());
+        Proxy::new(settings, guard, profiles, clock.clone(), &metrics, drain.clone())
+    })?;
     let problems = workers::parse_problems(&metrics, &clock, &settings.failures);
     let Listeners { proxy: sockets, bound, admin, auth, tls } = listeners;
     let expiry = reload::show_tls(&metrics, tls.as_ref(), config);
@@ -192,6 +191,17 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
         live,
         stub: None,
     })
+}
+
+fn metrics(log: Option<&Log>, records_latencies: bool, clock: &Clock) -> Metrics {
+    let metrics = Metrics::new(VERSION, clock.now().wall);
+    if let Some(log) = log {
+        metrics.log_lines_dropped(log.dropped_lines());
+    }
+    if records_latencies {
+        metrics.record_latencies();
+    }
+    metrics
 }
 
 impl Running {
@@ -268,6 +278,9 @@ impl Running {
         self.admin_drainer.advance(Phase::Draining);
         if let Some(admin) = self.admin_task {
             let _ = timeout(LAST_ADMIN_RESPONSE, admin).await;
+        }
+        if let Some(traces) = &self.live.settings.traces {
+            traces.end(LAST_SPANS).await;
         }
         drop(self.stub);
         ended

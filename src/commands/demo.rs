@@ -51,7 +51,7 @@ pub(super) fn run(limits: &Limits, flags: &Flags, environment: &Environment) -> 
         let text = introduction(&running.proxy, running.admin.as_ref(), &region.base_url(), &moved);
         // A reader that has closed standard output does not want the text.
         let _ = io::stdout().lock().write_all(text.as_bytes());
-        let ended = until_ended(running, &mut signals, config, None).await;
+        let ended = Box::pin(until_ended(running, &mut signals, config, None)).await;
         region.stop().await;
         Ok(ended)
     }))

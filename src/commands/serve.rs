@@ -64,7 +64,7 @@ pub(super) fn run(flags: &Flags, environment: &Environment, options: Options) ->
             Ok(running) => {
                 let metrics = running.metrics().clone();
                 let source = Source { flags, environment, log: log.as_ref() };
-                let ended = until_ended(running, &mut signals, config, Some((source, files))).await;
+                let ended = Box::pin(until_ended(running, &mut signals, config, Some((source, files)))).await;
                 form.print(&metrics.summary());
                 Ok(ended)
             }

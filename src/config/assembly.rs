@@ -22,19 +22,26 @@ use crate::{
     log,
     proxy::{AccessLog, Via, Which, retry},
     server::{self, Listen},
+    traces,
     upstream::ForwardProxy,
 };
 
 const LOG_FORMATS: [(&str, log::Format); 2] = [("text", log::Format::Text), ("json", log::Format::Json)];
 
+/// What variables say that other programs read as well.
+pub(super) struct Elsewhere {
+    pub(super) forward_proxy: ForwardProxy,
+    pub(super) traces: Option<traces::Settings>,
+    pub(super) no_color: bool,
+}
+
 /// The whole configuration, with warnings.
 pub(super) fn config(
     mut validation: Validation<'_>,
     tables: (&[ProfileTable], &[RateLimitTable]),
-    forward_proxy: ForwardProxy,
-    no_color: bool,
+    elsewhere: Elsewhere,
 ) -> Result<(Config, Vec<Warning>), ConfigError> {
-    let built = parts(&mut validation, tables, forward_proxy, no_color);
+    let built = parts(&mut validation, tables, elsewhere);
     let log_format = log_format(validation.layers);
     validation.finish(built, log_format)
 }
@@ -67,8 +74,7 @@ fn log_format(layers: &Layers) -> Option<log::Format> {
 fn parts(
     validation: &mut Validation<'_>,
     (tables, rate_limits): (&[ProfileTable], &[RateLimitTable]),
-    forward_proxy: ForwardProxy,
-    no_color: bool,
+    elsewhere: Elsewhere,
 ) -> Result<Config, Reported> {
     let mut profiles = profiles::profiles(validation, tables);
     let guard = guard(validation);
@@ -109,7 +115,7 @@ fn parts(
     let drain_timeout = validation.duration(&o::DRAIN_TIMEOUT);
     let watch = validation.value(&o::WATCH, |text| values::one_of(text, &values::SWITCH));
     let threads = validation.optional_count(&o::THREADS);
-    let log = log_settings(validation, no_color);
+    let log = log_settings(validation, elsewhere.no_color);
     let access_log = access_log(validation);
     let redis = redis::redis(validation);
     let (listen, admin) = listeners?;
@@ -142,7 +148,8 @@ fn parts(
         values: configured::values(validation.layers, tables),
         access_log: access_log?,
         redis: redis?,
-        forward_proxy,
+        traces: elsewhere.traces,
+        forward_proxy: elsewhere.forward_proxy,
     })
 }
 

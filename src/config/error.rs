@@ -189,9 +189,9 @@ pub enum Fault {
         /// Where each of them is set.
         sources: [Source; 2],
     },
-    /// A forward proxy that cannot be used. Its address may hold a password, so it is not shown.
+    /// A variable that other programs read as well. It may hold a password, so it is not shown.
     #[error("environment variable {variable}: {unfit}; accepted: {accepts}")]
-    ForwardProxy {
+    Variable {
         /// The variable.
         variable: &'static str,
         /// Why it does not fit.

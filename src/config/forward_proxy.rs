@@ -19,7 +19,7 @@ pub(super) fn read(
         let text = environment.value(variable)?.to_str();
         if text.is_none() {
             let unfit = Invalid::because("is not valid UTF-8");
-            faults.push(Fault::ForwardProxy { variable, unfit, accepts });
+            faults.push(Fault::Variable { variable, unfit, accepts });
         }
         text.map(|text| (variable, text))
     };
@@ -27,7 +27,7 @@ pub(super) fn read(
     let exceptions = text(["NO_PROXY", "no_proxy"], NO_PROXY_FORM);
     let https_proxy = proxy.and_then(|(variable, text)| {
         text.parse()
-            .map_err(|unfit| faults.push(Fault::ForwardProxy { variable, unfit, accepts: PROXY_FORM }))
+            .map_err(|unfit| faults.push(Fault::Variable { variable, unfit, accepts: PROXY_FORM }))
             .ok()
     });
     let no_proxy = exceptions.map(|(_, text)| NoProxy::from(text)).unwrap_or_default();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    assembly,
+    assembly::{self, Elsewhere},
     environment::Environment,
     error::{ConfigError, Fault},
     file::{self, Contents, ProfileTable},
@@ -18,6 +18,7 @@ use super::{
     options::{self, CONFIG_VARIABLE, Form},
     settings::Config,
     source::Source,
+    traces,
     validation::Validation,
     warning::Warning,
 };
@@ -47,10 +48,12 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
     let files = files_of(config_path(flags, environment).map(|(path, _)| path), &layers, &profiles);
     let mut warnings = Vec::new();
     let (forward_proxy, names) = forward_proxy::read(environment, &mut faults, &mut warnings);
+    let traces = traces::read(environment, &mut faults);
+    let elsewhere = Elsewhere { forward_proxy, traces, no_color: no_color(environment) };
     let mut validation = Validation::new(&layers, faults);
     validation.warnings = warnings;
     validation.forward_proxy_names = names;
-    let built = assembly::config(validation, (&profiles, &rate_limits), forward_proxy, no_color(environment));
+    let built = assembly::config(validation, (&profiles, &rate_limits), elsewhere);
     match built {
         Ok((config, warnings)) => Ok(Loaded { config, warnings, files }),
         Err(error) => Err(ConfigError { files, ..error }),

@@ -38,6 +38,7 @@ mod settings;
 mod source;
 mod spelling;
 mod tls;
+mod traces;
 mod upstream;
 mod urls;
 mod validation;

@@ -16,6 +16,7 @@ use crate::{
     },
     server::{self, Listen, TlsSettings},
     tokens::{self, RedisSettings},
+    traces,
     upstream::{BaseUrl, ForwardProxy, tls::Trust},
 };
 
@@ -66,6 +67,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// Where replicas share their token, where they do.
     pub redis: Option<RedisSettings>,
+    /// Where traces go, where they do.
+    pub traces: Option<traces::Settings>,
     /// The proxy between this machine and upstream and token endpoint.
     pub forward_proxy: ForwardProxy,
 }

@@ -71,7 +71,7 @@ fn this_machine_is_named_only_by_itself() {
 struct Deaf;
 
 impl TokenObserver for Deaf {
-    fn token_request(&self, _: &'static str, _: &'static str) {}
+    fn token_request(&self, _: &'static str, _: &'static str, _: std::ops::Range<std::time::SystemTime>) {}
     fn token_obtained(&self, _: SystemTime, _: SystemTime) {}
 }
 

@@ -132,7 +132,11 @@ mod tests {
         profiles[0].upstream_response(StatusCode::OK, Duration::ZERO);
         profiles[0].retry(RetryReason::RateLimited);
         profiles[1].wait(WaitReason::RateLimited, Duration::from_millis(1500));
-        profiles[1].token_observer().token_request("client_credentials", "ok");
+        profiles[1].token_observer().token_request(
+            "client_credentials",
+            "ok",
+            SystemTime::UNIX_EPOCH..SystemTime::UNIX_EPOCH,
+        );
         profiles[1].abandoned();
         metrics
     }

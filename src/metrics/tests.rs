@@ -249,10 +249,14 @@ fn token_requests_are_counted_for_whoever_owns_the_credentials() {
     let metrics = metrics();
     let owner = metrics.profile("api").token_observer();
     metrics.profile("shares_them");
-    owner.token_request("client_credentials", "ok");
-    owner.token_request("refresh_token", "refused");
-    owner.token_request("urn:ietf:params:oauth:grant-type:jwt-bearer", "ok");
-    owner.token_request("client_credentials", "lost");
+    owner.token_request("client_credentials", "ok", SystemTime::UNIX_EPOCH..SystemTime::UNIX_EPOCH);
+    owner.token_request("refresh_token", "refused", SystemTime::UNIX_EPOCH..SystemTime::UNIX_EPOCH);
+    owner.token_request(
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "ok",
+        SystemTime::UNIX_EPOCH..SystemTime::UNIX_EPOCH,
+    );
+    owner.token_request("client_credentials", "lost", SystemTime::UNIX_EPOCH..SystemTime::UNIX_EPOCH);
     let at = UNIX_EPOCH + Duration::from_millis(1_700_000_000_250);
     owner.token_obtained(at, at + Duration::from_hours(1));
     for (grant, outcome, due) in [

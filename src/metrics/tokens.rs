@@ -1,5 +1,6 @@
 //! What is counted of token requests.
 
+use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{Gauge, IntCounter, IntCounterVec};
@@ -34,7 +35,7 @@ impl TokenMetrics {
 }
 
 impl TokenObserver for TokenMetrics {
-    fn token_request(&self, grant: &'static str, outcome: &'static str) {
+    fn token_request(&self, grant: &'static str, outcome: &'static str, _: Range<SystemTime>) {
         if let Some((.., counter)) = self.known.iter().find(|(g, o, _)| (*g, *o) == (grant, outcome)) {
             counter.inc();
             return;

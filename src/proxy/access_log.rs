@@ -9,11 +9,13 @@ use std::time::Duration;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use opentelemetry::trace::TraceId;
 use tokio::time::Instant;
 
 use super::retry::Spent;
 use crate::log::Repeats;
 use crate::text::printable_bytes;
+use crate::traces;
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -73,6 +75,8 @@ pub(super) struct Ended<'a> {
     pub(super) spent: &'a Spent,
     pub(super) record: &'a Record,
     pub(super) took: Duration,
+    /// The trace that the proxy has begun, or goes on with.
+    pub(super) trace: Option<TraceId>,
 }
 
 impl Default for AccessLog {
@@ -144,12 +148,13 @@ impl AccessLog {
     }
 
     fn write(&self, ended: &Ended<'_>, more: Option<u64>) {
-        let Ended { client, profile, method, spent, record, took } = *ended;
+        let Ended { client, profile, method, spent, record, took, trace } = *ended;
         let path = record.target.as_ref().map(|target| {
             let shown = if self.0.query { target.as_str() } else { target.path() };
             printable_bytes(shown.as_bytes())
         });
         let sent = record.attempts > 0;
+        let begun = trace.map(|trace| trace.to_string());
         tracing::info!(
             target: "access",
             client,
@@ -164,7 +169,7 @@ impl AccessLog {
             bytes_in = record.bytes_in,
             bytes_out = record.bytes_out,
             token_generation = sent.then_some(record.generation),
-            trace_id = record.traceparent.as_ref().and_then(trace_id),
+            trace_id = begun.as_deref().or_else(|| record.traceparent.as_ref().and_then(traces::trace_id)),
             error = record.error,
             more,
             "request"
@@ -184,25 +189,6 @@ impl Record {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The trace of a `traceparent` (W3C Trace Context section 3.2); `None` where it is malformed.
-fn trace_id(traceparent: &HeaderValue) -> Option<&str> {
-    let text = traceparent.to_str().ok()?;
-    let mut parts = text.split('-');
-    let (version, trace, parent) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = |part: &str, length: usize| {
-        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let is_valid = is_hex(version, 2)
-        && version != "ff"
-        && is_hex(trace, 32)
-        && trace.bytes().any(|byte| byte != b'0')
-        && is_hex(parent, 16)
-        && parent.bytes().any(|byte| byte != b'0')
-        && is_hex(parts.next()?, 2)
-        && (version != "00" || parts.next().is_none());
-    is_valid.then_some(trace)
 }
 
 #[cfg(test)]

@@ -53,6 +53,9 @@ impl Shared {
         };
         let origin = self.allowed_origin(&head);
         let mut in_flight = InFlight::begin(first, &head, self.clock.now(), &self.access_log);
+        if let Some(traces) = &self.settings.traces {
+            in_flight.trace(traces, &head, arrival.is_secure);
+        }
         let response = if self.settings.auth_listener == Some(arrival.listener) {
             Box::pin(self.authorize(arrival, &mut head, &mut in_flight)).await
         } else {
@@ -139,11 +142,12 @@ impl Shared {
         let went = Sent { shared: self, profile: route.profile, base: &base, client: &route.client };
         loop {
             let began = Instant::now();
-            in_flight.attempts(attempts.token.generation());
-            let attempt = attempts.template.attempt(head, &attempts.token, attempts.replay.reader());
+            let mut attempt = attempts.template.attempt(head, &attempts.token, attempts.replay.reader());
+            in_flight.attempts(&mut attempt, &base, attempts.token.generation());
             match upstream.send(attempt, attempts.how).await {
                 Ok(response) => {
                     let arrived = Instant::now();
+                    in_flight.attempt_responded(response.status(), response.version());
                     attempts.upstream += arrived - began;
                     profile.metrics.upstream_response(response.status(), arrived - began);
                     profile.health.responded(response.status(), base.authority());
@@ -167,6 +171,7 @@ impl Shared {
                 }
                 Err(error) => {
                     attempts.upstream += began.elapsed();
+                    in_flight.attempt_failed(&error);
                     self.after_error(&went, &mut attempts, &error, began, in_flight)?;
                     Box::pin(self.queue_again(profile, place, in_flight)).await?;
                 }

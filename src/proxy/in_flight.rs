@@ -3,19 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 
 use super::access_log::{AccessLog, Ended, Record};
 use super::pace::Permit;
 use super::replay::Replay;
 use super::retry::Spent;
 use super::route::Profile;
+use super::trace::Trace;
 use crate::access::ProblemKind;
 use crate::clock::Now;
 use crate::log;
-use crate::metrics::{self, ClientRequests, ProfileMetrics, RetryReason, WaitReason};
-use crate::upstream::SendError;
+use crate::metrics::{self, ClientRequests, Label as _, ProfileMetrics, RetryReason, WaitReason};
+use crate::traces::Traces;
+use crate::upstream::{BaseUrl, SendError};
 
 /// A request that is in flight until this is dropped.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub(super) struct InFlight {
     /// The client that it comes from, and where that client's requests are counted.
     client: Option<(Arc<str>, ClientRequests)>,
     record: Record,
+    /// Where traces are sent.
+    trace: Option<Box<Trace>>,
 }
 
 impl InFlight {
@@ -56,7 +61,13 @@ impl InFlight {
             log: Arc::clone(log),
             client: None,
             record,
+            trace: None,
         }
+    }
+
+    /// Its spans are wanted.
+    pub(super) fn trace(&mut self, traces: &Traces, head: &Parts, is_secure: bool) {
+        self.trace = Some(Box::new(Trace::begin(traces, head, is_secure, self.began)));
     }
 
     /// When the request's head was there, by one reading of the clocks that serves the token as well.
@@ -123,20 +134,43 @@ impl InFlight {
     }
 
     /// One more attempt is sent, with a token of this generation.
-    pub(super) fn attempts(&mut self, generation: u64) {
+    pub(super) fn attempts<B>(&mut self, attempt: &mut Request<B>, base: &BaseUrl, generation: u64) {
         self.record.attempts += 1;
         self.record.generation = generation;
+        if let Some(trace) = &mut self.trace {
+            trace.attempt(attempt, base, generation);
+        }
+    }
+
+    /// The head of the attempt's response is there.
+    pub(super) fn attempt_responded(&mut self, status: StatusCode, version: Version) {
+        if let Some(trace) = &mut self.trace {
+            trace.responded(status, version);
+        }
+    }
+
+    /// The attempt has no response.
+    pub(super) fn attempt_failed(&mut self, error: &SendError) {
+        if let Some(trace) = &mut self.trace {
+            trace.failed(error);
+        }
     }
 
     /// Counts a wait for another reason than a 429.
-    pub(super) fn waited(&self, reason: WaitReason, waited: Duration) {
+    pub(super) fn waited(&mut self, reason: WaitReason, waited: Duration) {
         self.metrics.wait(reason, waited);
+        if let Some(trace) = &mut self.trace {
+            trace.event("wait", reason.as_str(), waited);
+        }
     }
 
     /// Counts one retry, and the wait before it.
     pub(super) fn count(&mut self, reason: RetryReason, waited: Duration) {
         self.spent.count(reason, waited);
         self.metrics.retry(reason);
+        if let Some(trace) = &mut self.trace {
+            trace.event("retry", reason.as_str(), waited);
+        }
         if !waited.is_zero() {
             self.metrics.wait(WaitReason::RateLimited, waited);
         }
@@ -189,6 +223,11 @@ impl Drop for InFlight {
         self.metrics.request_finished(took);
         let (method, spent, record) = (&self.method, &self.spent, &self.record);
         let client = self.client.as_ref().map(|(name, _)| &**name);
-        self.log.ended(&Ended { client, profile: self.metrics.name(), method, spent, record, took });
+        let trace = self.trace.as_ref().map(|trace| trace.id());
+        let ended = Ended { client, profile: self.metrics.name(), method, spent, record, took, trace };
+        self.log.ended(&ended);
+        if let Some(trace) = &mut self.trace {
+            trace.end(&ended);
+        }
     }
 }

@@ -32,6 +32,7 @@ mod route;
 mod server_timing;
 mod service;
 mod state;
+mod trace;
 mod tunnel;
 mod via;
 mod waits;

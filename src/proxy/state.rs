@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::metrics::Counters;
 use crate::pause::Pause;
+use crate::traces::Traces;
 
 /// When to come back where too much is in flight: most requests end within a second.
 const FULL_RETRY: Duration = Duration::from_secs(1);
@@ -60,6 +61,8 @@ pub struct Settings {
     pub tls: bool,
     /// Whether an operator has paused the proxy.
     pub pause: Pause,
+    /// Who makes the spans of requests, where traces are sent.
+    pub traces: Option<Traces>,
     /// Where failures are noted for a person.
     pub failures: Failures,
 }

@@ -24,8 +24,8 @@ impl Proxy {
         let metrics = Metrics::new(VERSION, clock.now().wall);
         let (drainer, drain) = drain::drain();
         let mut tasks = JoinSet::new();
-        let prepared =
-            profiles::prepare(config, (config, &[]), (&clock, &metrics, &drain), &mut tasks, None)?;
+        let common = profiles::Common { clock: &clock, metrics: &metrics, stop: &drain, traces: None };
+        let prepared = profiles::prepare(config, (config, &[]), &common, &mut tasks, None)?;
         let guard = Guard::new(listeners::guard(config), &metrics, clock.clone());
         let own = prepared.iter().map(|own| own.on_this_core(None)).collect::<Result<_, _>>()?;
         let settings = profiles::proxy_settings(config, &[], &metrics);

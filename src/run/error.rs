@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::log::LogError;
 use crate::server::ListenError;
 use crate::tokens::HttpClientError;
+use crate::traces::TracesError;
 use crate::upstream::tls::TlsError;
 
 /// Why the proxy cannot start.
@@ -41,6 +42,9 @@ pub enum StartError {
     /// The token endpoint or the discovery cannot be asked as configured.
     #[error("the token endpoint or the discovery cannot be asked as configured")]
     Client(#[from] HttpClientError),
+    /// Traces cannot be sent as configured.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The filter of the log cannot be changed.
     #[error("the log's filter cannot be changed")]
     Log(#[from] LogError),
@@ -55,6 +59,13 @@ pub enum StartError {
 impl StartError {
     /// True where the configuration is at fault rather than the machine.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Client(_) | Self::NeedlessSocket(_) | Self::PublicSocket { .. })
+        matches!(
+            self,
+            Self::Tls(_)
+                | Self::Client(_)
+                | Self::Traces(_)
+                | Self::NeedlessSocket(_)
+                | Self::PublicSocket { .. }
+        )
     }
 }

@@ -9,6 +9,7 @@ use tracing::Instrument;
 use super::VERSION;
 use super::before::{Before, reaches_alike};
 use super::error::StartError;
+use super::observing;
 use super::prepared::{Place, Prepared};
 use super::tasks::{TaskEnd, TaskGuard};
 use crate::access::Failures;
@@ -24,15 +25,24 @@ use crate::proxy::{self, ApiUpstream, Budget, Callers, Connect, Refusals};
 use crate::reloads::Reloads;
 use crate::server::{Bound, Listen};
 use crate::tokens::{self, Network, TokenSource};
+use crate::traces::Traces;
 use crate::upstream;
 
+/// What all profiles have in common.
+pub(super) struct Common<'a> {
+    pub(super) clock: &'a Clock,
+    pub(super) metrics: &'a Metrics,
+    /// Ends the tasks of tokens.
+    pub(super) stop: &'a Drain,
+    pub(super) traces: Option<&'a Traces>,
+}
+
 /// Every profile, with the tasks that keep its token fresh and discover its API. `listeners` are those of the
-/// configuration that the process started with; `stop` ends the tasks of tokens. What is as it was `before` is
-/// taken from there.
+/// configuration that the process started with. What is as it was `before` is taken from there.
 pub(super) fn prepare(
     config: &Config,
     listeners: (&Config, &[Bound]),
-    (clock, metrics, stop): (&Clock, &Metrics, &Drain),
+    common: &Common<'_>,
     tasks: &mut JoinSet<TaskEnd>,
     before: Option<Before<'_>>,
 ) -> Result<Vec<Prepared>, StartError> {
@@ -41,13 +51,14 @@ pub(super) fn prepare(
         let known = before.and_then(|before| before.profile(&profile.name));
         let metrics = before
             .and_then(|before| before.metrics(&profile.name))
-            .unwrap_or_else(|| metrics.profile(&profile.name));
+            .unwrap_or_else(|| common.metrics.profile(&profile.name));
         let shared = prepared.get(profile.credentials).filter(|_| profile.credentials != index);
         let shared = shared.or_else(|| before?.with_tokens_of(config, profile));
         let (tokens, keeper) = match shared {
             Some(own) => (own.tokens.clone(), own.tasks.first().cloned()),
-            None => keep_fresh(config, profile, clock, &metrics, stop, tasks)
-                .map(|(own, task)| (own, Some(task)))?,
+            None => {
+                keep_fresh(config, profile, &metrics, common, tasks).map(|(own, task)| (own, Some(task)))?
+            }
         };
         let same_way = known.filter(|(old, own)| {
             // What is discovered is found with a token.
@@ -61,7 +72,7 @@ pub(super) fn prepare(
                 own_tasks.extend(own.tasks.get(1).cloned());
                 own.place.clone()
             }
-            None => place(config, profile, &tokens, clock, tasks, &mut own_tasks)?,
+            None => place(config, profile, &tokens, common.clock, tasks, &mut own_tasks)?,
         };
         let learned = known.filter(|(old, _)| old.pace == profile.pace).map(|(_, own)| Arc::clone(&own.pace));
         let earlier = config.profiles.iter().take(index);
@@ -90,6 +101,16 @@ pub(super) fn prepare(
     Ok(prepared)
 }
 
+/// What `make` makes of the profiles of each core.
+pub(super) fn on_each_core<T>(
+    prepared: &[Prepared],
+    cores: usize,
+    make: impl Fn(Vec<proxy::Profile>) -> T,
+) -> Result<Vec<T>, StartError> {
+    let profiles = || prepared.iter().map(|own| own.on_this_core(None)).collect::<Result<_, _>>();
+    (0..cores).map(|_| profiles().map(&make)).collect()
+}
+
 /// The index of the listener that is bound to this address. The first one is shared; those of profiles follow in
 /// their order. Of equal ones (port 0) each profile has its own: `same` come before this one. One that is not bound
 /// is nobody's until the next start.
@@ -102,22 +123,17 @@ fn own_listener(started: &Config, listen: &Listen, same: usize) -> usize {
 fn keep_fresh(
     config: &Config,
     profile: &Configured,
-    clock: &Clock,
     metrics: &ProfileMetrics,
-    stop: &Drain,
+    common: &Common<'_>,
     tasks: &mut JoinSet<TaskEnd>,
 ) -> Result<(TokenSource, TaskGuard), StartError> {
     let forward_proxy = config.forward_proxy.toward(&profile.oauth.token_url).cloned();
     let network = Network { tls: profile.upstream.trust.client_config(&[]), forward_proxy };
-    let (source, task) = tokens::new(
-        profile.oauth.clone(),
-        network,
-        clock.clone(),
-        metrics.token_observer(),
-        config.redis.as_ref(),
-    )?;
+    let observer = observing::token_observer(&profile.name, metrics, common.traces);
+    let (source, task) =
+        tokens::new(profile.oauth.clone(), network, common.clock.clone(), observer, config.redis.as_ref())?;
     let (guard, gone) = TaskGuard::new();
-    let stop = stop.clone();
+    let stop = common.stop.clone();
     let span = span(config, "tokens", &profile.name);
     let stopped = async move {
         tokio::select! {
@@ -249,6 +265,7 @@ pub(super) fn proxy_settings(config: &Config, listeners: &[Bound], metrics: &Met
         failures: Failures::default(),
         tls: config.tls.is_some(),
         auth_listener: None,
+        traces: None,
     }
 }
 

@@ -94,8 +94,13 @@ impl Live {
         tasks: &mut JoinSet<TaskEnd>,
     ) -> Result<(), StartError> {
         let before = Before { config: &self.config, prepared: &self.prepared, retired: &self.retired };
-        let shared = (&self.clock, &self.metrics, &self.admin_drain);
-        let prepared = profiles::prepare(config, (&self.initial, &self.bound), shared, tasks, Some(before))?;
+        let common = profiles::Common {
+            clock: &self.clock,
+            metrics: &self.metrics,
+            stop: &self.admin_drain,
+            traces: self.settings.traces.as_ref(),
+        };
+        let prepared = profiles::prepare(config, (&self.initial, &self.bound), &common, tasks, Some(before))?;
         let settings = profiles::next_settings(config, &self.settings, &self.metrics);
         let cores = self.proxies.iter().map(|proxy| -> Result<Vec<_>, StartError> {
             let own = proxy.profiles();

@@ -127,7 +127,7 @@ impl<E: TokenEndpoint> RefreshTask<E> {
         let now = self.clock.now();
         let outcome = outcome.and_then(|response| self.publish_token(sent, response, now));
         if let Err(error) = outcome {
-            self.publish_failure(sent.grant, error, now);
+            self.publish_failure(sent, error, now);
         }
     }
 
@@ -141,7 +141,7 @@ impl<E: TokenEndpoint> RefreshTask<E> {
         self.schedule.obtained(validity, refresh_token, now);
 
         if !is_shared {
-            self.observer.0.token_request(sent.grant.as_str(), "ok");
+            self.observer.0.token_request(sent.grant.as_str(), "ok", sent.at.wall..now.wall);
         }
         self.observer.0.token_obtained(now.wall, token.expires_at().wall);
         self.report.token(
@@ -159,10 +159,11 @@ impl<E: TokenEndpoint> RefreshTask<E> {
         Ok(())
     }
 
-    fn publish_failure(&mut self, grant: GrantType, error: RequestError, now: Now) {
+    fn publish_failure(&mut self, sent: Sent, error: RequestError, now: Now) {
+        let grant = sent.grant;
         let RequestError { cause, retry_after } = error;
         let retry = self.schedule.failed(FailureKind::of(&cause), retry_after, now, fastrand::f64());
-        self.observer.0.token_request(grant.as_str(), cause.outcome());
+        self.observer.0.token_request(grant.as_str(), cause.outcome(), sent.at.wall..now.wall);
         let failure = Arc::new(Failure {
             cause,
             grant,

@@ -25,3 +25,4 @@ mod shutdown;
 mod support;
 mod tls;
 mod tokens;
+mod traces;

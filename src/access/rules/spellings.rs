@@ -99,7 +99,7 @@ fn spelled(path: &str, tricks: &[Trick]) -> String {
             Trick::End(text) => end.push_str(text),
         }
     }
-    pieces.concat() + &end
+    pieces.concat() + end.as_str()
 }
 
 proptest! {

@@ -23,7 +23,8 @@ pub(super) fn facts(config: &Config, now: SystemTime) -> Facts {
         ("clients", json!(names))
     });
     let store = config.redis.as_ref().map(|redis| ("shared_store", json!(redis.url)));
-    [certificate, clients, store].into_iter().flatten().collect()
+    let traces = config.traces.as_ref().map(|traces| ("traces", json!(traces.shown())));
+    [certificate, clients, store, traces].into_iter().flatten().collect()
 }
 
 /// `localhost, 127.0.0.1; issued by CN=test CA; valid until 2027-02-25 (90 days)`.

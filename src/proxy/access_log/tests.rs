@@ -14,7 +14,8 @@ fn record(log: &AccessLog) -> Record {
 
 fn lines(log: &AccessLog, record: &Record, took: Duration, times: usize) -> Vec<String> {
     let (method, spent) = (Method::GET, Spent::default());
-    let ended = Ended { client: None, profile: "default", method: &method, spent: &spent, record, took };
+    let ended =
+        Ended { client: None, profile: "default", method: &method, spent: &spent, record, took, trace: None };
     logged(|| (0..times).for_each(|_| log.ended(&ended)))
 }
 
@@ -72,7 +73,7 @@ async fn equal_errors_are_counted_instead_of_repeated() {
 #[test]
 fn a_trace_is_read_where_it_is_well_formed() {
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let read = |text: &str| trace_id(&HeaderValue::from_str(text).unwrap()).map(str::to_owned);
+    let read = |text: &str| traces::trace_id(&HeaderValue::from_str(text).unwrap()).map(str::to_owned);
     assert_eq!(read(&format!("00-{trace}-00f067aa0ba902b7-01")).as_deref(), Some(trace));
     assert_eq!(read(&format!("cc-{trace}-00f067aa0ba902b7-01-later")).as_deref(), Some(trace));
     for malformed in [
@@ -92,7 +93,7 @@ fn a_trace_is_read_where_it_is_well_formed() {
 proptest! {
     #[test]
     fn a_trace_is_never_anything_but_hexadecimal_digits(text in "[ -~]{0,80}") {
-        let read = trace_id(&HeaderValue::from_str(&text).unwrap()).map(str::to_owned);
+        let read = traces::trace_id(&HeaderValue::from_str(&text).unwrap()).map(str::to_owned);
         prop_assert!(read.is_none_or(|trace| trace.len() == 32 && trace.bytes().all(|b| b.is_ascii_hexdigit())));
     }
 }

@@ -82,7 +82,7 @@ async fn pipelined_requests_are_answered_in_their_order() {
     let server = Server::start();
     let mut client = server.client().await;
     let all: Vec<_> = (0..50).map(|number| post(&format!("/echo?{number}"), &number.to_string())).collect();
-    client.send(all.concat() + &get("/last")).await;
+    client.send(all.concat() + get("/last").as_str()).await;
     for number in 0..50 {
         assert_eq!(client.reply().await.text(), number.to_string());
     }

@@ -346,7 +346,7 @@ async fn the_secret_file_is_read_for_every_request() {
 struct Deaf;
 
 impl TokenObserver for Deaf {
-    fn token_request(&self, _: &'static str, _: &'static str) {}
+    fn token_request(&self, _: &'static str, _: &'static str, _: std::ops::Range<std::time::SystemTime>) {}
     fn token_obtained(&self, _: SystemTime, _: SystemTime) {}
 }
 

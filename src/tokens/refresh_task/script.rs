@@ -128,7 +128,7 @@ impl TokenEndpoint for Script {
 }
 
 impl TokenObserver for Script {
-    fn token_request(&self, grant: &'static str, outcome: &'static str) {
+    fn token_request(&self, grant: &'static str, outcome: &'static str, _: std::ops::Range<SystemTime>) {
         self.play().outcomes.push((grant, outcome));
     }
 

@@ -119,7 +119,7 @@ impl Far {
         let head = self.until(b"\r\n\r\n").await;
         let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
         let body = self.exactly(length.map_or(0, |length| length.parse().unwrap())).await;
-        head + &body
+        head + body.as_str()
     }
 
     /// Everything up to and with `end`.
