@@ -1,8 +1,13 @@
-//! Tokens for proxies that are there already: nginx' `auth_request`, Traefik's `forwardAuth`.
+//! Tokens for proxies that are there already: nginx' `auth_request`, Traefik's `forwardAuth`, Envoy's `ext_authz`.
 //!
 //! Such a proxy asks before each request whether that may pass, and gets the access token with the answer. It sends
-//! the request itself, so nothing of it is sent again here: a 401 of the API is told by `POST /auth/rejected`.
+//! the request itself, so nothing of it is sent again here: `POST /auth/rejected` reports a 401 of the API.
 
+mod grpc;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -10,14 +15,16 @@ use http::{Method, Response, StatusCode};
 
 use super::arrival::Arrival;
 use super::body::Body;
+use super::callers::Caller;
 use super::hop_by_hop::remove_field;
 use super::in_flight::InFlight;
 use super::problems;
+use super::replay::BoxError;
 use super::route::{self, Profile};
 use super::state::Shared;
 use crate::access::{Admitted, Local, Problem, ProblemKind};
 use crate::text::printable_bytes;
-use crate::tokens::RequestKey;
+use crate::tokens::{AccessToken, RequestKey};
 
 /// Method and path of the request that is asked about, by the proxies that say so.
 const ORIGINAL: [(HeaderName, HeaderName); 2] = [
@@ -44,19 +51,28 @@ struct Original {
 
 impl Shared {
     /// Answers another proxy. Cancellation: a client that leaves while the token is fetched changes nothing.
-    pub(super) async fn authorize(
+    pub(super) async fn authorize<B>(
         &self,
         arrival: Arrival,
         head: &mut Parts,
+        body: B,
         in_flight: &mut InFlight,
-    ) -> Result<Response<Body>, Problem> {
+    ) -> Result<Response<Body>, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if grpc::is_check(head) {
+            return Box::pin(self.answer_envoy(arrival, head, body, in_flight)).await;
+        }
         let local = Local { ip: arrival.local_ip, is_secure: arrival.is_secure };
         let admitted = self.guard.admit(head, local, |_, _| false)?;
         let question = question(&head.method, admitted.path.path())?;
         let caller = self.caller(&arrival, head, in_flight)?;
         let original = original(&head.headers)?;
-        let index = self.profile_of(&admitted, original.as_ref())?;
-        let profile = self.profile(index)?;
+        let query = admitted.path.query().unwrap_or_default();
+        let named = query.split('&').find_map(|part| part.strip_prefix("profile="));
+        let profile = self.profile_of(named, original.as_ref())?;
         in_flight.belongs_to(profile);
         if question == Question::Rejected {
             if let Some(caller) = caller {
@@ -64,10 +80,28 @@ impl Shared {
             }
             return self.rejected(profile, head, original.as_ref());
         }
+        let token = self.grant(caller, profile, head, original.as_ref(), in_flight).await?;
+        let mut response = Response::new(Body::default());
+        let headers = response.headers_mut();
+        headers.insert(AUTHORIZATION, token.authorization().clone());
+        headers.insert(GENERATION.clone(), HeaderValue::from(token.generation()));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+
+    /// The token for a request of another proxy, where the rules let it pass. `head` is the other proxy's.
+    async fn grant(
+        &self,
+        caller: Option<Caller<'_>>,
+        profile: &Profile,
+        head: &mut Parts,
+        original: Option<&Original>,
+        in_flight: &mut InFlight,
+    ) -> Result<Arc<AccessToken>, Problem> {
         self.make_room(in_flight.total())?;
         let has_rules = !self.settings.rules.allow_everything()
             || caller.is_some_and(|caller| !caller.client.rules.allow_everything());
-        if let Some(original) = &original {
+        if let Some(original) = original {
             head.method = original.method.clone();
             // They are the other proxy's word for the request, and not the client's wish for another one.
             for (method, uri) in &ORIGINAL {
@@ -79,39 +113,33 @@ impl Shared {
             return Err(Problem::new(ProblemKind::OriginalMissing));
         }
         if let Some(caller) = caller {
-            let path = original.as_ref().map_or("/", |original| &original.path);
+            let path = original.map_or("/", |original| &original.path);
             let checked = caller.check(head, &profile.name, path);
             checked.inspect_err(|problem| self.note_refusal(problem, head, path))?;
             Box::pin(self.clients_turn(caller, head, in_flight)).await?;
         }
-        let token = self.token(profile, &mut in_flight.spent).await?;
-        let mut response = Response::new(Body::default());
-        let headers = response.headers_mut();
-        headers.insert(AUTHORIZATION, token.authorization().clone());
-        headers.insert(GENERATION.clone(), HeaderValue::from(token.generation()));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(response)
+        self.token(profile, &mut in_flight.spent).await
     }
 
-    /// The profile that the query names; else the one that the original request would select here.
-    fn profile_of(&self, admitted: &Admitted, original: Option<&Original>) -> Result<usize, Problem> {
-        let query = admitted.path.query().unwrap_or_default();
-        let named = query.split('&').find_map(|part| part.strip_prefix("profile="));
+    /// The profile that the other proxy names; else the one that the original request would select here.
+    fn profile_of(&self, named: Option<&str>, original: Option<&Original>) -> Result<&Profile, Problem> {
         if let Some(name) = named {
-            let known = self.profiles.iter().position(|profile| &*profile.name == name);
+            let known = self.profiles.iter().find(|profile| &*profile.name == name);
             return known.ok_or_else(|| {
                 Problem::new(ProblemKind::NoProfile).detail(format!(
-                    "No profile has the name `{}`, which the query asks for.",
+                    "No profile has the name `{}`, which the other proxy asks for.",
                     printable_bytes(name.as_bytes())
                 ))
             });
         }
-        let path = original
-            .map_or(Ok(admitted.path.clone()), |original| PathAndQuery::try_from(original.path.as_str()));
+        let path = original.map_or(Ok(PathAndQuery::from_static("/auth")), |original| {
+            PathAndQuery::try_from(original.path.as_str())
+        });
         let path = path.map_err(|_| problems::no_profile(&self.profiles))?;
         let asked = Admitted { path, host: None, upstream: None, origin: None, preflight: false };
         let selected = route::select(&self.profiles, 0, &asked);
-        selected.map(|selected| selected.index).ok_or_else(|| problems::no_profile(&self.profiles))
+        let selected = selected.and_then(|selected| self.profiles.get(selected.index));
+        selected.ok_or_else(|| problems::no_profile(&self.profiles))
     }
 
     /// The API has answered 401: the token is renewed under the same limits as for requests that pass here.
@@ -130,7 +158,7 @@ impl Shared {
                 "The rejected token is not named: send it in Authorization as it was, or its X-Token-Generation.",
             ));
         }
-        let is_current = |token: &crate::tokens::AccessToken| {
+        let is_current = |token: &AccessToken| {
             numbered
                 .map_or_else(|| shown == Some(token.authorization()), |number| number == token.generation())
         };

@@ -69,6 +69,11 @@ impl Body {
         Self { ahead: bytes, room: Some(room), trailers, hides_length: !has_length, ..Self::default() }
     }
 
+    /// A gRPC message that is there as a whole, with its trailers. Its length is in the message itself.
+    pub(super) fn message(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
+        Self { ahead: bytes, trailers, hides_length: true, ..Self::default() }
+    }
+
     /// What comes next of what is there already. Kept bytes are copied in pieces: a slice would keep all of them in
     /// memory until the client has taken the last one, without a part of the budget.
     fn next_ahead(&mut self) -> Bytes {

@@ -57,7 +57,7 @@ impl Shared {
             in_flight.trace(traces, &head, arrival.is_secure);
         }
         let response = if self.settings.auth_listener == Some(arrival.listener) {
-            Box::pin(self.authorize(arrival, &mut head, &mut in_flight)).await
+            Box::pin(self.authorize(arrival, &mut head, body, &mut in_flight)).await
         } else {
             self.forward(arrival, &mut head, body, &mut in_flight).await
         };

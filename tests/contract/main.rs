@@ -11,6 +11,7 @@ mod admin;
 mod auth;
 mod commands;
 mod configuration;
+mod envoy;
 mod forwarding;
 mod grants;
 mod guard;

@@ -115,21 +115,17 @@ fn value(span: &Span, key: &str) -> Option<Value> {
 }
 
 fn text(span: &Span, key: &str) -> Option<String> {
-    match value(span, key)? {
-        Value::StringValue(text) => Some(text),
-        other => panic!("{key} is {other:?}"),
-    }
+    let Value::StringValue(text) = value(span, key)? else { panic!("{key} is no text") };
+    Some(text)
 }
 
 fn number(span: &Span, key: &str) -> Option<i64> {
-    match value(span, key)? {
-        Value::IntValue(number) => Some(number),
-        other => panic!("{key} is {other:?}"),
-    }
+    let Value::IntValue(number) = value(span, key)? else { panic!("{key} is no number") };
+    Some(number)
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str())
 }
 
 /// The lines of a field that the API received, request by request.
