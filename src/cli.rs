@@ -133,7 +133,13 @@ fn command() -> clap::Command {
         .about("Forwards local HTTP requests to NICE CXone with an OAuth 2.0 bearer token attached")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(serve::Options::augment_args(proxy("serve", "Run the proxy until SIGTERM or SIGINT")))
+        .after_help(EXAMPLES)
+        .subcommand(
+            // The doc comment of its options would be its description.
+            serve::Options::augment_args(proxy("serve", ""))
+                .about("Run the proxy until SIGTERM or SIGINT")
+                .after_help(SERVE_EXAMPLES),
+        )
         .subcommand(
             only_for_tokens(proxy("check", "Examine configuration, connection, TLS, clock and log-in one after the other, and say what to do where one fails"))
                 .after_help(ACCEPTS_ALL)
@@ -168,6 +174,37 @@ fn command() -> clap::Command {
                 .args(args(SIMULATE_OPTIONS)),
         );
     command
+}
+
+const EXAMPLES: &str = "\
+First steps:
+  cxone-proxy demo                   try it without an account
+  cxone-proxy check                  what is missing or wrong, with the next step
+  cxone-proxy serve                  then ask http://localhost:8080/api/v2/...
+
+The four variables that most need: CXONE_REGION, CXONE_CLIENT_ID, CXONE_CLIENT_SECRET,
+and CXONE_SCOPES where the client has more than it needs.";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  CXONE_REGION=eu CXONE_CLIENT_ID=... CXONE_CLIENT_SECRET=... cxone-proxy serve
+  cxone-proxy serve --config cxone-proxy.toml --access-log all
+  cxone-proxy serve --dry-run        a stub answers, nothing is sent to the API";
+
+/// Under which heading the help shows an option: that of its table in the file.
+fn heading(entry: &Entry) -> &'static str {
+    let table = entry.file_key.and_then(|key| key.split_once('.')).map_or("", |(table, _)| table);
+    match table {
+        "upstream" => "The CXone API",
+        "oauth" => "Log-in and token",
+        "access" | "guard" | "tls" => "Who may use it",
+        "forwarding" | "retry" => "Forwarding and retries",
+        "rate" => "Pace",
+        "limits" => "Limits",
+        "log" => "Log",
+        "redis" => "Many machines",
+        _ => "Listening and running",
+    }
 }
 
 /// Commands that need a token only take every option of `serve`, so that its command line can be tried with
@@ -254,6 +291,7 @@ fn args(entries: &[&'static Entry]) -> impl Iterator<Item = Arg> {
             Arg::new(entry.variable)
                 .long(flag)
                 .value_name(entry.value_name())
+                .help_heading(heading(entry))
                 .value_parser(value_parser!(OsString))
                 .help(format!("{before}{}", help(entry))),
         )

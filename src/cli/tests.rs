@@ -165,6 +165,30 @@ fn the_secret_has_no_flag_and_is_not_shown() {
 }
 
 #[test]
+fn the_help_says_what_each_command_does_in_words_for_its_user() {
+    let help = refused("cxone-proxy --help").to_string();
+    for (name, begins) in [
+        ("serve", "Run the proxy"),
+        ("check", "Examine"),
+        ("token", "Print one valid"),
+        ("ready", "Ask a running"),
+        ("key", "Make a key"),
+    ] {
+        let line = help.lines().find_map(|line| line.trim_start().strip_prefix(name)).unwrap();
+        assert!(line.trim_start().starts_with(begins), "{name}: {line}");
+    }
+    assert!(help.contains("First steps:"), "{help}");
+    let help = refused("cxone-proxy serve --help").to_string();
+    for heading in ["The CXone API:", "Log-in and token:", "Who may use it:", "Pace:", "Examples:"] {
+        assert!(help.contains(heading), "{heading}");
+    }
+    assert!(
+        help.lines().filter(|line| line.contains("  cxone-proxy")).all(|line| line.len() <= 80),
+        "{help}"
+    );
+}
+
+#[test]
 fn the_help_says_where_each_value_can_be_set() {
     let help =
         refused("cxone-proxy serve --help").to_string().split_whitespace().collect::<Vec<_>>().join(" ");

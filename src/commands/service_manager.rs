@@ -1,4 +1,4 @@
-//! What systemd is told (`sd_notify(3)`). Without `NOTIFY_SOCKET` nothing is sent.
+//! What the process says to systemd (`sd_notify(3)`). Without `NOTIFY_SOCKET` nothing is sent.
 
 use std::time::Duration;
 

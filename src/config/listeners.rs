@@ -49,7 +49,7 @@ pub(super) fn auth<E>(
     }
     if listen.is_public() && matches!(clients, Ok(None)) {
         let reason = format!(
-            "`{listen}` can be reached from other machines, and whoever asks there gets the access token; accepted: a \
+            "`{listen}` can be reached from other machines, and everybody who asks there gets the access token; accepted: a \
              loopback address, `unix:PATH`, or a clients file (clients_file) as well"
         );
         validation.report(Fault::Table { key: name.to_owned(), origin: origin.clone(), reason });

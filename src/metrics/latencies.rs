@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
-/// The longest duration that is told apart, in microseconds: an hour.
+/// The longest duration that has a place of its own, in microseconds: an hour.
 const LONGEST: u64 = 3_600_000_000;
 /// A duration is known to one in a thousand. With the longest above, a histogram takes 200 KiB.
 const DIGITS: u8 = 3;

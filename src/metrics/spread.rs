@@ -9,7 +9,7 @@ use histogram::{AtomicHistogram, Bucket, Config, Histogram};
 
 /// A bucket is a sixteenth of its duration wide.
 const GROUPING_POWER: u8 = 4;
-/// The longest duration that is told apart, as a power of two in nanoseconds: 73 minutes. With the width above,
+/// The longest duration that has a place of its own, as a power of two in nanoseconds: 73 minutes. With the width above,
 /// it takes 5 KiB.
 const LONGEST_POWER: u8 = 42;
 const LONGEST: u64 = (1 << LONGEST_POWER) - 1;

@@ -1,4 +1,4 @@
-//! Section 11: what systemd is told, and sockets that it opens.
+//! Section 11: what the process says to systemd, and sockets that it opens.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd as _;
