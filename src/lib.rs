@@ -20,9 +20,11 @@
 //!    [`config`] and calls [`run`], the only place that wires.
 //! 2. [`server`] accepts on one of the workers (one thread and one runtime for each core). hyper reads
 //!    the request; `server::connection` drives hyper, `server::target_gate` encodes what hyper would
-//!    refuse in a request line, `server::client_io` is the socket as hyper sees it.
+//!    refuse in a request line, `server::client_io` is the socket as hyper sees it, and `server/tls.rs` stands
+//!    before all of that where the listener speaks TLS.
 //! 3. [`proxy::Proxy`] is a [`tower::Service`]. Its heart is `proxy/forward.rs`: one request from its
-//!    head to its response. [`access`] decides whether it is served, `proxy/route.rs` where it goes,
+//!    head to its response. [`access`] decides whether it is served, `proxy/callers.rs` who sent it,
+//!    `proxy/route.rs` where it goes,
 //!    [`tokens::TokenSource`] has the token, [`proxy::pace`] says when it may go, `proxy/request.rs` decides
 //!    which fields pass, `proxy/replay.rs` remembers the body that was sent.
 //! 4. [`upstream`] sends one attempt over a pooled connection of this core, or a new one. hyper's
@@ -38,7 +40,8 @@
 //! [`config`] reads the client's identifier and secret into [`tokens::Grant`]. [`tokens::RefreshTask`] is
 //! the one task that asks for tokens. It asks `tokens::schedule`, a state machine without a clock, when
 //! and with which grant; `tokens::endpoint` sends the request and `tokens::token_response` reads the
-//! response. What came of it is published as one snapshot, failure like success, and each request reads
+//! response. Where replicas share a token, `tokens::shared` stands before the endpoint: it takes what another
+//! replica has published. What came of it is published as one snapshot, failure like success, and each request reads
 //! that through its [`tokens::TokenSource`]. One message goes back: "this generation was rejected".
 //!
 //! # Floors

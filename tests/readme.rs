@@ -10,13 +10,15 @@ use cxone_proxy::{
 };
 
 /// What is run or copied as it stands.
-const DEPLOYED: [&str; 6] = [
+const DEPLOYED: [&str; 8] = [
     "docker-compose.yml",
     "Dockerfile",
     "deploy/cxone-proxy.service",
-    "deploy/kubernetes.yaml",
+    "deploy/kubernetes/sidecar/deployment.yaml",
+    "deploy/kubernetes/gateway/deployment.yaml",
     "deploy/nginx.conf",
     "deploy/nginx-auth.conf",
+    "deploy/envoy-ext-authz.yaml",
 ];
 const COMMANDS: [&str; 7] = ["serve", "check", "token", "ready", "key", "demo", "simulate"];
 

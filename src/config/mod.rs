@@ -6,9 +6,10 @@
 //!
 //! ```text
 //! load -> flags, environment, file   each source, with the source of every value -> layers
+//!      |-> forward_proxy, traces       variables that other programs read as well
 //!      `-> assembly                  the whole Config
 //!            |-> profiles -> upstream, oauth
-//!            |-> clients, tls
+//!            |-> clients, tls, redis
 //!            `-> listeners
 //! validation                         parses one option of the table in `options` at a time
 //! values, hosts, listen, urls        text in, value out

@@ -6,7 +6,7 @@
 //! | file | says |
 //! | --- | --- |
 //! | `listen`, `listener` | where; opens the sockets |
-//! | `worker`, `connections` | accepts, spreads over the cores, limits, drains |
+//! | `worker`, `acceptor`, `connections` | accepts, spreads over the cores, limits, drains |
 //! | `connection`, `setup` | one connection: parked, served, closed; what all have in common |
 //! | `http1`, `http2` | drive hyper; time-outs by one alarm |
 //! | `silence`, `waiting`, `alarm` | how long what may last |

@@ -2,6 +2,7 @@
 
 mod client_certificates;
 mod files;
+mod gateway;
 
 use std::path::PathBuf;
 use std::sync::Arc;
