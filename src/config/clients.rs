@@ -11,7 +11,7 @@ use super::{
     files,
     options::{self as o, RATE, RULES},
     settings::{Client, Profile},
-    source::Source,
+    source::{Lines, Source},
     validation::{Reported, Validation, unfit_value},
 };
 use crate::{
@@ -38,7 +38,8 @@ pub(super) fn clients(
             return Err(validation.report(unfit_value(found, unfit)));
         }
     };
-    let mut reading = Reading { path, text: &text, profiles, faults: Vec::new() };
+    let lines = Lines::of(path, &text);
+    let mut reading = Reading { text: &text, lines, profiles, faults: Vec::new() };
     let clients = reading.all();
     let faulty = !reading.faults.is_empty();
     validation.faults.append(&mut reading.faults);
@@ -46,8 +47,8 @@ pub(super) fn clients(
 }
 
 struct Reading<'a> {
-    path: &'a Path,
     text: &'a str,
+    lines: Lines<'a>,
     /// `None` where they have faults of their own.
     profiles: Option<&'a [Profile]>,
     faults: Vec<Fault>,
@@ -58,7 +59,7 @@ impl Reading<'_> {
         let document = match Document::parse(self.text) {
             Ok(document) => document,
             Err(error) => {
-                let origin = self.at(error.span().map_or(0, |span| span.start));
+                let origin = self.lines.at(error.span().map_or(0, |span| span.start));
                 self.faults.push(Fault::Syntax { origin, reason: error.message().replace('\n', " ") });
                 return Vec::new();
             }
@@ -69,7 +70,7 @@ impl Reading<'_> {
             if name != "client" || !item.is_array_of_tables() {
                 let reason =
                     "is not what a clients file has; accepted: `[[client]]` tables, in double brackets";
-                self.fault(name, self.at(offset), reason);
+                self.fault(name, self.lines.at(offset), reason);
             }
         }
         let tables = document.get("client").and_then(Item::as_array_of_tables);
@@ -77,19 +78,19 @@ impl Reading<'_> {
         if clients.is_empty() && self.faults.is_empty() {
             let reason = "has no client, so that nobody could use the proxy; accepted: `[[client]]` tables as \
                           `cxone-proxy key NAME` prints them, or no clients file";
-            self.fault("client", self.at(0), reason);
+            self.fault("client", self.lines.at(0), reason);
         }
         clients
     }
 
     fn client(&mut self, table: &Table) -> Client {
-        let start = self.at(table.span().map_or(0, |span| span.start));
+        let start = self.lines.at(table.span().map_or(0, |span| span.start));
         let before = self.faults.len();
         let mut client = Client { client: access::Client::default(), rate: None, origin: start.clone() };
         for (name, item) in table {
             let offset =
                 table.key(name).and_then(Key::span).or_else(|| item.span()).map_or(0, |span| span.start);
-            let origin = self.at(offset);
+            let origin = self.lines.at(offset);
             if let Err(reason) = self.key(&mut client, name, item) {
                 self.fault(&format!("client.{name}"), origin, &reason);
             }
@@ -147,11 +148,6 @@ impl Reading<'_> {
         } else {
             Err(Invalid::because("names no profile"))
         }
-    }
-
-    fn at(&self, offset: usize) -> Source {
-        let line = 1 + self.text.get(..offset).unwrap_or_default().matches('\n').count();
-        Source::File { path: self.path.to_owned(), line }
     }
 
     fn fault(&mut self, key: &str, origin: Source, reason: &str) {

@@ -11,7 +11,7 @@ use super::{
     error::{self, Fault},
     layers::Found,
     options::{self, Entry, Form},
-    source::Source,
+    source::{Lines, Source},
     spelling,
 };
 use crate::invalid::Invalid;
@@ -68,7 +68,7 @@ const PROFILE_KEYS: [(&str, bool); 7] = [
 
 /// Reads the text of a file named `path`.
 pub(super) fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Contents {
-    let mut reading = Reading { path, text, found: Vec::new(), faults };
+    let mut reading = Reading { lines: Lines::of(path, text), found: Vec::new(), faults };
     let (mut profiles, mut rate_limits) = (Vec::new(), Vec::new());
     match Document::parse(text) {
         Ok(document) => {
@@ -81,7 +81,7 @@ pub(super) fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Contents
             }
         }
         Err(error) => {
-            let origin = reading.at(error.span().map_or(0, |span| span.start));
+            let origin = reading.lines.at(error.span().map_or(0, |span| span.start));
             reading.faults.push(Fault::Syntax { origin, reason: error.message().replace('\n', " ") });
         }
     }
@@ -89,37 +89,31 @@ pub(super) fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Contents
 }
 
 struct Reading<'a> {
-    path: &'a Path,
-    text: &'a str,
+    lines: Lines<'a>,
     found: Vec<Found>,
     faults: &'a mut Vec<Fault>,
 }
 
 impl Reading<'_> {
-    fn at(&self, offset: usize) -> Source {
-        let line = 1 + self.text.get(..offset).unwrap_or_default().matches('\n').count();
-        Source::File { path: self.path.to_owned(), line }
-    }
-
     fn table(&mut self, section: &str, table: &dyn TableLike) {
         for (name, item) in table.iter() {
             let key = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
             // An implicit table (`[a.b]` alone names `a`) has no span of its own, but its key has one.
             let offset =
                 table.key(name).and_then(Key::span).or_else(|| item.span()).map_or(0, |span| span.start);
-            let origin = self.at(offset);
+            let origin = self.lines.at(offset);
             self.item(key, origin, item);
         }
     }
 
     fn profile(&mut self, table: &toml_edit::Table) -> ProfileTable {
-        let origin = self.at(table.span().map_or(0, |span| span.start));
+        let origin = self.lines.at(table.span().map_or(0, |span| span.start));
         let flat = std::mem::take(&mut self.found);
         let mut keys = Vec::new();
         for (name, item) in table {
             let offset =
                 table.key(name).and_then(Key::span).or_else(|| item.span()).map_or(0, |span| span.start);
-            let origin = self.at(offset);
+            let origin = self.lines.at(offset);
             let own = PROFILE_KEYS.iter().find(|(known, _)| *known == name);
             match (own, item.as_value()) {
                 (Some((known, true)), Some(Value::Boolean(switch))) => {
@@ -150,12 +144,12 @@ impl Reading<'_> {
     }
 
     fn rate_limit(&mut self, table: &toml_edit::Table) -> RateLimitTable {
-        let origin = self.at(table.span().map_or(0, |span| span.start));
+        let origin = self.lines.at(table.span().map_or(0, |span| span.start));
         let mut keys = Vec::new();
         for (name, item) in table {
             let offset =
                 table.key(name).and_then(Key::span).or_else(|| item.span()).map_or(0, |span| span.start);
-            let origin = self.at(offset);
+            let origin = self.lines.at(offset);
             let key = format!("rate_limit.{name}");
             let reason = if let Some((known, form)) = RATE_LIMIT_KEYS.iter().find(|(known, _)| *known == name)
             {
