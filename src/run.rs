@@ -7,6 +7,7 @@ mod before;
 mod dry_run;
 mod embedded;
 mod error;
+mod expiry;
 mod heartbeats;
 mod listeners;
 mod observing;
@@ -18,10 +19,11 @@ mod workers;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use futures_util::future::{join_all, select_all};
+use futures_util::future::{FutureExt as _, join_all, select_all};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -129,6 +131,7 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
     let problems = workers::parse_problems(&metrics, &clock, &settings.failures);
     let Listeners { proxy: sockets, bound, admin, auth, tls } = listeners;
     let expiry = reload::show_tls(&metrics, tls.as_ref(), config);
+    tasks.spawn(expiry::watch(Arc::clone(&expiry), clock.clone()).map(|()| TaskEnd::Unexpected));
     let (workers, connections) = server::workers(sockets, threads, config.limits, problems.clone(), &drain);
     let counted = connections.clone();
     metrics.connections_open(move || counted.open() as u64);
