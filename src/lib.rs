@@ -52,16 +52,16 @@
 //!
 //! | floor | modules | may import |
 //! | --- | --- | --- |
-//! | 0 | `backoff`, `clock`, `drain`, `invalid`, `metrics`, `pause`, `peer`, `reloads`, `secret`, `text` | nothing of ours |
+//! | 0 | `backoff`, `clock`, `drain`, `fields`, `invalid`, `metrics`, `pause`, `peer`, `reloads`, `secret`, `text` | nothing of ours |
 //! | 1 | `certificate`, `log` | `text` |
 //! | 1 | `header_case` | `invalid` |
 //! | 2 | `cause` | `certificate`, `text` |
-//! | 3 | `access` | `clock`, `invalid`, `log`, `metrics`, `peer`, `text` |
+//! | 3 | `access` | `clock`, `fields`, `invalid`, `log`, `metrics`, `peer`, `text` |
 //! | 3 | `tokens` | `backoff`, `cause`, `certificate`, `clock`, `invalid`, `log`, `metrics`, `secret`, `text` |
-//! | 3 | `traces` | `log` |
+//! | 3 | `traces` | `fields`, `log` |
 //! | 3 | `upstream` | `cause`, `certificate`, `header_case`, `invalid` |
 //! | 4 | `discovery` | `backoff`, `cause`, `clock`, `invalid`, `log`, `text`, `tokens` |
-//! | 4 | `proxy` | `access`, `backoff`, `cause`, `clock`, `drain`, `invalid`, `log`, `metrics`, `pause`, `peer`, `text`, `tokens`, `traces`, `upstream` |
+//! | 4 | `proxy` | `access`, `backoff`, `cause`, `clock`, `drain`, `fields`, `invalid`, `log`, `metrics`, `pause`, `peer`, `text`, `tokens`, `traces`, `upstream` |
 //! | 4 | `server` | `certificate`, `drain`, `header_case`, `invalid`, `log`, `peer`, `text` |
 //! | 5 | `admin` | `access`, `clock`, `drain`, `metrics`, `pause`, `proxy`, `reloads`, `text`, `tokens` |
 //! | 6 | `config` | `access`, `admin`, `cause`, `clock`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `traces`, `upstream` |
@@ -81,7 +81,7 @@
 //! `access/names.rs`, `access/problem.rs`, `access/rules.rs`, `access/rules/fields.rs`, `access/rules/path.rs`,
 //! `access/target.rs`, `admin/history.rs`, `admin/page.rs`,
 //! `admin/rfc3339.rs`, `cause.rs`, `cause/hint.rs`, `cause/io_cause.rs`, `cause/origins.rs`, `cause/peer.rs`, `cause/tls_cause.rs`,
-//! `commands/check/suspicions.rs`, `config/file.rs`, `config/rate.rs`, `config/spelling.rs`, `config/urls.rs`,
+//! `commands/check/suspicions.rs`, `config/file.rs`, `config/rate.rs`, `config/spelling.rs`, `config/urls.rs`, `fields.rs`,
 //! `log/repeats.rs`, `peer.rs`, `proxy/hop_by_hop.rs`, `proxy/pace/accepted.rs`, `proxy/pace/controller.rs`,
 //! `proxy/pace/fixed.rs`, `proxy/pace/line.rs`, `proxy/pace/rate.rs`, `proxy/pace/spending.rs`,
 //! `proxy/pace/window.rs`, `proxy/request.rs`, `proxy/retry.rs`, `proxy/rewrite/cookies.rs`,
@@ -116,6 +116,7 @@ pub mod cause;
 pub mod certificate;
 pub mod clock;
 pub mod drain;
+pub mod fields;
 pub mod header_case;
 pub mod invalid;
 pub mod log;

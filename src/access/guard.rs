@@ -6,7 +6,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use http::header::{AsHeaderName, HOST, HeaderName, ORIGIN};
+use http::header::{HOST, HeaderName, ORIGIN};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Version};
@@ -15,6 +15,7 @@ use super::cors;
 use super::names::{AllowedHosts, WebOrigin, without_dot};
 use super::problem::{Problem, ProblemKind};
 use super::target::{self, Target, TargetError, split_authority, strip_scheme};
+use crate::fields::{Repeated, only};
 use crate::text::printable_bytes;
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -256,15 +257,6 @@ fn address(host: &str) -> Option<IpAddr> {
         return None;
     }
     host.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
-}
-
-/// A field of which there should be one line has several.
-struct Repeated;
-
-fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&HeaderValue>, Repeated> {
-    let mut lines = headers.get_all(name).iter();
-    let first = lines.next();
-    if lines.next().is_some() { Err(Repeated) } else { Ok(first) }
 }
 
 impl Refusal {

@@ -23,6 +23,7 @@ use super::replay::BoxError;
 use super::route::{self, Profile};
 use super::state::Shared;
 use crate::access::{Admitted, Local, Problem, ProblemKind};
+use crate::fields::{self, Repeated};
 use crate::text::printable_bytes;
 use crate::tokens::{AccessToken, RequestKey};
 
@@ -150,7 +151,7 @@ impl Shared {
         original: Option<&Original>,
     ) -> Result<Response<Body>, Problem> {
         let current = profile.tokens.current(self.clock.now());
-        let one = |name: &HeaderName| only(&head.headers, name).ok().flatten();
+        let one = |name: &HeaderName| fields::only(&head.headers, name).ok().flatten();
         let shown = one(&AUTHORIZATION);
         let numbered = one(&GENERATION).and_then(|number| number.to_str().ok()?.parse::<u64>().ok());
         if shown.is_none() && numbered.is_none() {
@@ -190,9 +191,13 @@ fn question(method: &Method, path: &str) -> Result<Question, Problem> {
 /// What the other proxy says of the original request. A client could send the fields that its proxy does not set, so
 /// two accounts that differ are none.
 fn original(headers: &HeaderMap) -> Result<Option<Original>, Problem> {
+    let only = |name| {
+        let line = fields::only(headers, name).map_err(|Repeated| unclear("is said more than once"))?;
+        Ok::<_, Problem>(line.filter(|line| !line.is_empty()))
+    };
     let mut found: Option<Original> = None;
     for (method, uri) in &ORIGINAL {
-        let (Some(method), Some(uri)) = (only(headers, method)?, only(headers, uri)?) else { continue };
+        let (Some(method), Some(uri)) = (only(method)?, only(uri)?) else { continue };
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| unclear("is no method"))?;
         let uri = uri.to_str().map_err(|_| unclear("is no path"))?;
         let path = uri.split(['?', '#']).next().unwrap_or_default();
@@ -206,15 +211,6 @@ fn original(headers: &HeaderMap) -> Result<Option<Original>, Problem> {
         found = Some(own);
     }
     Ok(found)
-}
-
-/// The only line of a field.
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h HeaderValue>, Problem> {
-    let mut lines = headers.get_all(name).iter();
-    match (lines.next(), lines.next()) {
-        (_, Some(_)) => Err(unclear("is said more than once")),
-        (line, None) => Ok(line.filter(|line| !line.is_empty())),
-    }
 }
 
 fn unclear(what: &str) -> Problem {

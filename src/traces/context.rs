@@ -3,6 +3,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
+use crate::fields::only;
+
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
@@ -15,7 +17,7 @@ struct Parent<'a> {
 
 /// The span that a request comes from. `None` where `traceparent` is missing, malformed or there more than once.
 pub fn parent(headers: &HeaderMap) -> Option<SpanContext> {
-    let Parent { trace, span, flags } = parse(only(headers, &TRACEPARENT)?)?;
+    let Parent { trace, span, flags } = parse(only(headers, &TRACEPARENT).ok()??)?;
     let states: Vec<&str> = headers.get_all(&TRACESTATE).iter().flat_map(|line| line.to_str()).collect();
     Some(SpanContext::new(
         TraceId::from_hex(trace).ok()?,
@@ -42,11 +44,6 @@ pub fn traceparent(headers: &mut HeaderMap, span: &SpanContext, continues: bool)
     if !continues && let http::header::Entry::Occupied(entry) = headers.entry(TRACESTATE.clone()) {
         entry.remove_entry_mult();
     }
-}
-
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut lines = headers.get_all(name).iter();
-    lines.next().filter(|_| lines.next().is_none())
 }
 
 fn parse(value: &HeaderValue) -> Option<Parent<'_>> {

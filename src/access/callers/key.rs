@@ -9,9 +9,10 @@ use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, HeaderValue};
+use http::header::AUTHORIZATION;
 
 use super::KEY_FIELD;
+use crate::fields::{Repeated, only};
 use crate::invalid::Invalid;
 
 /// Old clients write Basic with and without padding.
@@ -135,12 +136,12 @@ pub(super) fn presented(headers: &HeaderMap) -> Presented {
     match only(headers, KEY_FIELD) {
         Ok(Some(value)) => return key(value.as_bytes().trim_ascii(), Seen::Field),
         Ok(None) => {}
-        Err(()) => return Presented::Unfit(Seen::TwoFields),
+        Err(Repeated) => return Presented::Unfit(Seen::TwoFields),
     }
     let value = match only(headers, AUTHORIZATION.as_str()) {
         Ok(Some(value)) => value.as_bytes().trim_ascii(),
         Ok(None) => return Presented::Unfit(Seen::Nothing),
-        Err(()) => return Presented::Unfit(Seen::TwoAuthorizations),
+        Err(Repeated) => return Presented::Unfit(Seen::TwoAuthorizations),
     };
     let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
     let (scheme, credentials) = value.split_at(end);
@@ -156,14 +157,5 @@ pub(super) fn presented(headers: &HeaderMap) -> Presented {
     match decoded.iter().position(|byte| *byte == b':') {
         Some(colon) => key(decoded.get(colon + 1..).unwrap_or_default(), Seen::Password),
         None => Presented::Unfit(Seen::BadBasic),
-    }
-}
-
-/// The only line of a field; an error where there are several.
-fn only<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h HeaderValue>, ()> {
-    let mut lines = headers.get_all(name).iter();
-    match (lines.next(), lines.next()) {
-        (_, Some(_)) => Err(()),
-        (line, None) => Ok(line),
     }
 }
