@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use cxone_simulator::Endpoint;
+use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Request as Asked};
 use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
@@ -117,6 +118,17 @@ async fn a_key_is_the_client_s_or_envoy_s_own() {
             }
         }
     }
+    // Both challenges reach the client.
+    let response = client.check(asked("GET", ME, &[])).await.unwrap().into_inner();
+    let Some(HttpResponse::DeniedResponse(denied)) = response.http_response else { panic!("it passes") };
+    let challenges = denied.headers.into_iter().filter_map(|own| Some((own.append_action, own.header?)));
+    let challenges: Vec<_> = challenges.filter(|(_, field)| field.key == "www-authenticate").collect();
+    let actions: Vec<_> = challenges.iter().map(|(action, _)| *action).collect();
+    assert_eq!(
+        actions,
+        [HeaderAppendAction::OverwriteIfExistsOrAdd as i32, HeaderAppendAction::AppendIfExistsOrAdd as i32]
+    );
+    assert!(challenges[0].1.value.starts_with("Basic"), "{challenges:?}");
     // Envoy's own key goes before that of its client.
     for (question, key, passes) in [(wrong, "key", true), (keyed, "other", false)] {
         let mut question = tonic::Request::new(question);

@@ -218,8 +218,17 @@ fn denied(response: Response<Bytes>) -> CheckResponse {
         500.. => Code::Unavailable,
         _ => Code::PermissionDenied,
     };
-    let headers = parts.headers.iter().filter(|(name, _)| *name != http::header::DATE);
-    let headers = headers.map(|(name, value)| field(name.as_str(), text(value))).collect();
+    // All lines of a field come one after the other.
+    let mut before = None;
+    let headers =
+        parts.headers.iter().filter(|(name, _)| *name != http::header::DATE).map(|(name, value)| {
+            let mut line = field(name.as_str(), text(value));
+            if before.replace(name) == Some(name) {
+                line.append_action = HeaderAppendAction::AppendIfExistsOrAdd.into();
+            }
+            line
+        });
+    let headers = headers.collect();
     CheckResponse {
         status: Some(RpcStatus { code: code as i32, ..RpcStatus::default() }),
         dynamic_metadata: None,
