@@ -7,7 +7,6 @@ mod grpc;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -19,7 +18,7 @@ use super::callers::Caller;
 use super::hop_by_hop::remove_field;
 use super::in_flight::InFlight;
 use super::problems;
-use super::replay::BoxError;
+use super::replay::ClientBody;
 use super::route::{self, Profile};
 use super::state::Shared;
 use crate::access::{Admitted, Local, Problem, ProblemKind};
@@ -50,19 +49,27 @@ struct Original {
     path: String,
 }
 
+impl Original {
+    /// Of a method, and of a path perhaps with its query.
+    fn read(method: &[u8], uri: &str) -> Result<Self, Problem> {
+        let method = Method::from_bytes(method).map_err(|_| unclear("has no method"))?;
+        let path = uri.split(['?', '#']).next().unwrap_or_default();
+        if !path.starts_with('/') {
+            return Err(unclear("has no path"));
+        }
+        Ok(Self { method, path: path.to_owned() })
+    }
+}
+
 impl Shared {
     /// Answers another proxy. Cancellation: a client that leaves while the token is fetched changes nothing.
-    pub(super) async fn authorize<B>(
+    pub(super) async fn authorize<B: ClientBody>(
         &self,
         arrival: Arrival,
         head: &mut Parts,
         body: B,
         in_flight: &mut InFlight,
-    ) -> Result<Response<Body>, Problem>
-    where
-        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Result<Response<Body>, Problem> {
         if grpc::is_check(head) {
             return Box::pin(self.answer_envoy(arrival, head, body, in_flight)).await;
         }
@@ -198,13 +205,7 @@ fn original(headers: &HeaderMap) -> Result<Option<Original>, Problem> {
     let mut found: Option<Original> = None;
     for (method, uri) in &ORIGINAL {
         let (Some(method), Some(uri)) = (only(method)?, only(uri)?) else { continue };
-        let method = Method::from_bytes(method.as_bytes()).map_err(|_| unclear("is no method"))?;
-        let uri = uri.to_str().map_err(|_| unclear("is no path"))?;
-        let path = uri.split(['?', '#']).next().unwrap_or_default();
-        if !path.starts_with('/') {
-            return Err(unclear("is no path"));
-        }
-        let own = Original { method, path: path.to_owned() };
+        let own = Original::read(method.as_bytes(), uri.to_str().unwrap_or_default())?;
         if found.as_ref().is_some_and(|other| (&other.method, &other.path) != (&own.method, &own.path)) {
             return Err(unclear("is said in two ways that differ"));
         }

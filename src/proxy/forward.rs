@@ -10,7 +10,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -23,7 +22,7 @@ use super::body::Body;
 use super::discard::discard;
 use super::in_flight::InFlight;
 use super::json_body;
-use super::replay::{BoxError, ClientFailure, Replay};
+use super::replay::{ClientBody, ClientFailure, Replay};
 use super::request::{Additions, Template, asks_for_websocket};
 use super::response::{Sent, add_received_status};
 use super::retry::{self, AfterError, AfterResponse, Failed, Spent};
@@ -39,11 +38,12 @@ use crate::upstream::{ResponseBody, Reuse, SendError, SendOptions};
 
 impl Shared {
     /// Responds to one request: with the upstream's response, or with a problem.
-    pub(super) async fn respond<B>(&self, arrival: Arrival, mut head: Parts, body: B) -> Response<Body>
-    where
-        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<BoxError>,
-    {
+    pub(super) async fn respond<B: ClientBody>(
+        &self,
+        arrival: Arrival,
+        mut head: Parts,
+        body: B,
+    ) -> Response<Body> {
         let method = head.method.clone();
         let path = head.uri.path_and_query().cloned();
         let Some(first) = self.profiles.first() else {
@@ -63,16 +63,26 @@ impl Shared {
         };
         let response = response.unwrap_or_else(|problem| {
             if !in_flight.has_client_left() {
-                self.problems.add(problem.kind());
                 let request = (method.as_str(), path.as_ref().map_or("/", PathAndQuery::path));
-                let now = self.clock.now().wall;
-                self.settings.failures.problem(in_flight.profile(), Some(request), &problem, now);
-                in_flight.refused(problem.kind());
+                self.note_problem(&problem, Some(request), &mut in_flight);
             }
             self.problem(problem, &method, origin.as_ref())
         });
         in_flight.responded(response.status());
         response.map(|body: Body| body.counted(in_flight))
+    }
+
+    /// Counts a problem that answers a request, and keeps it for a person.
+    pub(super) fn note_problem(
+        &self,
+        problem: &Problem,
+        request: Option<(&str, &str)>,
+        in_flight: &mut InFlight,
+    ) {
+        self.problems.add(problem.kind());
+        let now = self.clock.now().wall;
+        self.settings.failures.problem(in_flight.profile(), request, problem, now);
+        in_flight.refused(problem.kind());
     }
 
     fn problem(&self, problem: Problem, method: &Method, origin: Option<&HeaderValue>) -> Response<Body> {
@@ -94,17 +104,13 @@ impl Shared {
 
     /// `head` stays where it is until the first attempt takes it: it is large, and each function that it is handed
     /// to would move it.
-    async fn forward<B>(
+    async fn forward<B: ClientBody>(
         &self,
         arrival: Arrival,
         head: &mut Parts,
         body: B,
         in_flight: &mut InFlight,
-    ) -> Result<Response<Body>, Problem>
-    where
-        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Result<Response<Body>, Problem> {
         let (route, caller) = match self.admit(arrival, head, in_flight)? {
             Admission::Forward(route, caller) => (route, caller),
             Admission::Respond(response) => return Ok(*response),

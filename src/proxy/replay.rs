@@ -22,6 +22,14 @@ use super::hop_by_hop::remove_forbidden_trailers;
 /// An error of a client's body that the proxy knows nothing more of.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
+/// The body of a client's request.
+pub(super) trait ClientBody:
+    Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static
+{
+}
+
+impl<B> ClientBody for B where B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static {}
+
 /// A body is kept in blocks of this size: a growing buffer would be copied again and again, and would need
 /// twice its room while it is.
 const BLOCK: usize = 64 * 1024;
@@ -98,11 +106,7 @@ impl std::fmt::Debug for Tape {
 
 impl Replay {
     /// A body of which at most `limit` bytes are kept, within `budget`.
-    pub(super) fn new<B>(body: B, limit: usize, budget: &Budget) -> Self
-    where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<BoxError>,
-    {
+    pub(super) fn new<B: ClientBody>(body: B, limit: usize, budget: &Budget) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
@@ -14,6 +15,7 @@ use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use envoy_types::pb::google::protobuf::value::Kind;
 use envoy_types::pb::google::protobuf::{Struct, Value};
 use envoy_types::pb::google::rpc::Status as RpcStatus;
+use http::header::{CONTENT_TYPE, DATE, HOST};
 use http::request::Parts;
 use http::uri::Uri;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
@@ -24,10 +26,11 @@ use tonic_prost::ProstCodec;
 
 use super::{GENERATION, Original, unclear};
 use crate::access::{KEY_FIELD, Local, Problem};
+use crate::fields::only;
 use crate::proxy::arrival::Arrival;
 use crate::proxy::body::Body;
 use crate::proxy::in_flight::InFlight;
-use crate::proxy::replay::BoxError;
+use crate::proxy::replay::{BoxError, ClientBody};
 use crate::proxy::state::Shared;
 use crate::tokens::AccessToken;
 
@@ -37,9 +40,13 @@ const LARGEST: usize = 256 * 1024;
 /// What a person may name in `context_extensions` of a route.
 const PROFILE: &str = "profile";
 
-/// True for a question of Envoy. gRPC is HTTP/2 always.
+/// True for a question of Envoy. gRPC is HTTP/2 always, and no page can send its media type to another origin unasked.
 pub(super) fn is_check(head: &Parts) -> bool {
-    head.version == Version::HTTP_2 && head.method == Method::POST && head.uri.path() == CHECK
+    head.version == Version::HTTP_2
+        && head.method == Method::POST
+        && head.uri.path() == CHECK
+        && only(&head.headers, CONTENT_TYPE)
+            .is_ok_and(|line| line.is_some_and(|line| line.as_bytes().starts_with(b"application/grpc")))
 }
 
 /// One question, which borrows what answers it.
@@ -75,22 +82,18 @@ struct Asked {
 
 impl Shared {
     /// Answers Envoy. The problem is the guard's: that of the original request is within the answer.
-    pub(super) async fn answer_envoy<B>(
+    pub(super) async fn answer_envoy<B: ClientBody>(
         &self,
         arrival: Arrival,
         head: &mut Parts,
         body: B,
         in_flight: &mut InFlight,
-    ) -> Result<Response<Body>, Problem>
-    where
-        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Result<Response<Body>, Problem> {
         let mut shown = head.clone();
         // Envoy writes the name of a cluster as host. The guard asks for a known one because of browsers, and no browser
         // sends gRPC to a page of its own.
         shown.uri = Uri::from_static("/");
-        shown.headers.insert(http::header::HOST, HeaderValue::from_static("localhost"));
+        shown.headers.insert(HOST, HeaderValue::from_static("localhost"));
         let local = Local { ip: arrival.local_ip, is_secure: arrival.is_secure };
         self.guard.admit(&shown, local, |_, _| false)?;
         let mut request = Request::new(body.map_err(Into::<BoxError>::into));
@@ -126,12 +129,9 @@ impl Shared {
         match outcome {
             Ok(token) => allowed(&token),
             Err((problem, request)) => {
-                self.problems.add(problem.kind());
                 let request = request.as_ref().map(|(method, path)| (method.as_str(), path.as_str()));
-                let wall = self.clock.now().wall;
-                self.settings.failures.problem(in_flight.profile(), request, &problem, wall);
-                in_flight.refused(problem.kind());
-                denied(problem.into_response(&Method::GET, wall))
+                self.note_problem(&problem, request, in_flight);
+                denied(problem.into_response(&Method::GET, self.clock.now().wall))
             }
         }
     }
@@ -141,7 +141,7 @@ impl Shared {
         arrival: &Arrival,
         asked: &mut Asked,
         in_flight: &mut InFlight,
-    ) -> Result<std::sync::Arc<AccessToken>, Problem> {
+    ) -> Result<Arc<AccessToken>, Problem> {
         let caller = self.caller(arrival, &asked.head, in_flight)?;
         let profile = self.profile_of(asked.profile.as_deref(), Some(&asked.original))?;
         in_flight.belongs_to(profile);
@@ -156,14 +156,10 @@ impl Asked {
         let profile = attributes.context_extensions.remove(PROFILE);
         let http =
             attributes.request.and_then(|request| request.http).ok_or_else(|| unclear("is missing"))?;
-        let method = Method::from_bytes(http.method.as_bytes()).map_err(|_| unclear("has no method"))?;
-        let path = http.path.split(['?', '#']).next().unwrap_or_default();
-        if !path.starts_with('/') {
-            return Err(unclear("has no path"));
-        }
+        let original = Original::read(http.method.as_bytes(), &http.path)?;
         let mut request = Request::new(());
-        *request.headers_mut() = fields(http.headers, http.header_map.map(|map| map.headers))?;
-        *request.method_mut() = method.clone();
+        *request.headers_mut() = header(http.headers, http.header_map.map(|map| map.headers))?;
+        *request.method_mut() = original.method.clone();
         let (mut head, ()) = request.into_parts();
         if metadata.contains_key(KEY_FIELD) {
             super::remove_field(&mut head.headers, KEY_FIELD);
@@ -171,12 +167,12 @@ impl Asked {
                 head.headers.append(KEY_FIELD, key.clone());
             }
         }
-        Ok(Self { head, original: Original { method, path: path.to_owned() }, profile })
+        Ok(Self { head, original, profile })
     }
 }
 
 /// The header of the original request. Envoy sends one form or the other.
-fn fields(joined: HashMap<String, String>, lines: Option<Vec<Field>>) -> Result<HeaderMap, Problem> {
+fn header(joined: HashMap<String, String>, lines: Option<Vec<Field>>) -> Result<HeaderMap, Problem> {
     let lines = lines.unwrap_or_default().into_iter().map(|Field { key, value, raw_value }| {
         let value = if raw_value.is_empty() { value.into_bytes() } else { raw_value };
         (key, value)
@@ -220,14 +216,13 @@ fn denied(response: Response<Bytes>) -> CheckResponse {
     };
     // All lines of a field come one after the other.
     let mut before = None;
-    let headers =
-        parts.headers.iter().filter(|(name, _)| *name != http::header::DATE).map(|(name, value)| {
-            let mut line = field(name.as_str(), text(value));
-            if before.replace(name) == Some(name) {
-                line.append_action = HeaderAppendAction::AppendIfExistsOrAdd.into();
-            }
-            line
-        });
+    let headers = parts.headers.iter().filter(|(name, _)| *name != DATE).map(|(name, value)| {
+        let mut line = field(name.as_str(), text(value));
+        if before.replace(name) == Some(name) {
+            line.append_action = HeaderAppendAction::AppendIfExistsOrAdd.into();
+        }
+        line
+    });
     let headers = headers.collect();
     CheckResponse {
         status: Some(RpcStatus { code: code as i32, ..RpcStatus::default() }),
