@@ -7,6 +7,17 @@ use crate::invalid::Invalid;
 use crate::traces::{Settings, Transport};
 
 const ENDPOINT_FORM: &str = "`http://HOST:PORT` or `https://HOST:PORT` of a collector";
+/// The samplers that the SDK has; it would take another word for the first of them.
+const SAMPLERS: [&str; 6] = [
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+    "always_on",
+    "always_off",
+    "traceidratio",
+];
+const SAMPLER_FORM: &str = "`parentbased_always_on`, `parentbased_always_off`, `parentbased_traceidratio`, `always_on`, `always_off` or \
+                            `traceidratio`";
 const PROTOCOL_FORM: &str = "`http/protobuf`, `http/json` or `grpc`";
 
 /// Where traces go. `None` where no collector is named, or traces are switched off.
@@ -26,6 +37,7 @@ pub(super) fn read(environment: &Environment, faults: &mut Vec<Fault>) -> Option
             transport(text).ok_or_else(|| fault(variable, "is none of the protocols", PROTOCOL_FORM))
         }
     };
+    faults.extend(sampler_fault(environment));
     let (variable, text) = endpoint;
     let endpoint = url(text).map_err(|unfit| fault(variable, unfit, ENDPOINT_FORM));
     let (endpoint, transport) = match (endpoint, transport) {
@@ -44,6 +56,21 @@ pub(super) fn read(environment: &Environment, faults: &mut Vec<Fault>) -> Option
         return None;
     }
     Some(Settings { endpoint, variable, transport })
+}
+
+/// Too many spans cost money, and too few hide what is looked for: nothing is assumed.
+fn sampler_fault(environment: &Environment) -> Option<Fault> {
+    let (sampler, argument) = ("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG");
+    let text = |name| environment.value(name).map(|value| value.to_str().unwrap_or_default());
+    let word = text(sampler)?;
+    if !SAMPLERS.contains(&word) {
+        return Some(fault(sampler, "is none of the samplers", SAMPLER_FORM));
+    }
+    let ratio = text(argument).and_then(|text| text.parse::<f64>().ok());
+    let fits = !word.ends_with("ratio") || ratio.is_some_and(|ratio| (0.0..=1.0).contains(&ratio));
+    (!fits).then(|| {
+        fault(argument, "is no ratio, which this sampler needs", "a number from 0 to 1, such as `0.1`")
+    })
 }
 
 /// The first of these variables that is set. One that is no text is given as one that fits nothing.
@@ -132,6 +159,24 @@ mod tests {
                  accepted: `http/protobuf`, `http/json` or `grpc`",
             ]
         );
+        assert!(SAMPLERS.iter().all(|sampler| SAMPLER_FORM.contains(sampler)));
+        for (sampler, argument, named) in [
+            ("tracidratio", "0.1", Some("OTEL_TRACES_SAMPLER: is none")),
+            ("traceidratio", "ten", Some("OTEL_TRACES_SAMPLER_ARG: is no ratio")),
+            ("parentbased_traceidratio", "1.5", Some("OTEL_TRACES_SAMPLER_ARG: is no ratio")),
+            ("parentbased_traceidratio", "0.25", None),
+            ("always_off", "", None),
+        ] {
+            let (_, faults) = read_of(&[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
+                ("OTEL_TRACES_SAMPLER", sampler),
+                ("OTEL_TRACES_SAMPLER_ARG", argument),
+            ]);
+            match named {
+                Some(named) => assert!(faults.len() == 1 && faults[0].contains(named), "{faults:?}"),
+                None => assert!(faults.is_empty(), "{faults:?}"),
+            }
+        }
         let (_, faults) = read_of(&[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4317"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),

@@ -277,6 +277,26 @@ async fn a_collector_that_is_away_is_said_once() {
     assert!(lines[0].contains(&url) && lines[0].contains("Check OTEL_EXPORTER_OTLP_ENDPOINT"), "{lines:?}");
 }
 
+/// It takes connections and says nothing.
+#[tokio::test]
+async fn a_collector_that_hangs_holds_neither_requests_nor_the_end_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut setup = Setup::launched(|launch| {
+        launch.variable("OTEL_EXPORTER_OTLP_ENDPOINT", &url).variable("OTEL_BSP_SCHEDULE_DELAY", "20")
+    })
+    .await;
+    for _ in 0..3 {
+        assert_eq!(setup.fetch(get("/api/v2/users/me")).await.status(), 200);
+    }
+    // An export is under way.
+    let (_held, _) = listener.accept().await.unwrap();
+    let began = tokio::time::Instant::now();
+    setup.proxy.signal(Signal::TERM);
+    assert!(setup.proxy.ended().await.success());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn without_a_collector_nothing_is_added() {
     let setup = Setup::new().await;
