@@ -123,17 +123,12 @@ impl SharedEndpoint {
             if let Some(lease) = session.lease(LEASE).await? {
                 // Somebody may have published between the two.
                 if let Some(found) = self.another(&seal, session.read().await?) {
-                    session.give_back().await?;
-                    self.store_works(store);
+                    self.say(store, session.give_back().await);
                     return Ok(Ok(found.response()));
                 }
                 let asked = Instant::now();
                 let outcome = self.endpoint.request(request.take().unwrap_or(TokenRequest::LogIn)).await;
-                match end(&mut session, lease, &seal, &outcome, asked).await {
-                    Ok(()) => self.store_works(store),
-                    // The token is good all the same, and a lease ends by itself.
-                    Err(error) => self.store_failed(store, &error),
-                }
+                self.say(store, end(&mut session, lease, &seal, &outcome, asked).await);
                 return Ok(outcome);
             }
             if Instant::now() >= patience {
@@ -173,6 +168,14 @@ impl SharedEndpoint {
         let Account { token_url, id, .. } = &**self.endpoint.account();
         let grant = self.endpoint.grant_type(&TokenRequest::LogIn).as_str();
         [token_url, grant, id, &self.endpoint.scopes().names().join(" ")].join("\n")
+    }
+
+    /// Of the last step with the store: the token is good whatever comes of it, and a lease ends by itself.
+    fn say(&self, store: &Store, outcome: Result<(), StoreError>) {
+        match outcome {
+            Ok(()) => self.store_works(store),
+            Err(error) => self.store_failed(store, &error),
+        }
     }
 
     fn store_failed(&self, store: &Store, error: &StoreError) {
