@@ -131,7 +131,9 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
     let problems = workers::parse_problems(&metrics, &clock, &settings.failures);
     let Listeners { proxy: sockets, bound, admin, auth, tls } = listeners;
     let expiry = reload::show_tls(&metrics, tls.as_ref(), config);
-    tasks.spawn(expiry::watch(Arc::clone(&expiry), clock.clone()).map(|()| TaskEnd::Unexpected));
+    if tls.is_some() {
+        tasks.spawn(expiry::watch(Arc::clone(&expiry), clock.clone()).map(|()| TaskEnd::Unexpected));
+    }
     let (workers, connections) = server::workers(sockets, threads, config.limits, problems.clone(), &drain);
     let counted = connections.clone();
     metrics.connections_open(move || counted.open() as u64);

@@ -1,7 +1,7 @@
 //! TLS of the listeners: certificate, key, authorities of clients.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 
@@ -15,11 +15,8 @@ use super::{
 use crate::{
     clock::Clock,
     invalid::Invalid,
-    server::{TlsFault, TlsFile, TlsSettings},
+    server::{EXPIRES_SOON, TlsFault, TlsFile, TlsSettings},
 };
-
-/// A certificate that expires so soon should have been replaced.
-const SOON: Duration = Duration::from_hours(7 * 24);
 
 /// TLS, where a certificate is set.
 pub(super) fn tls(validation: &mut Validation<'_>) -> Result<Option<TlsSettings>, Reported> {
@@ -55,5 +52,5 @@ pub(super) fn tls(validation: &mut Validation<'_>) -> Result<Option<TlsSettings>
 }
 
 fn is_soon(end: Timestamp, now: SystemTime) -> bool {
-    Timestamp::try_from(now + SOON).is_ok_and(|soon| end < soon)
+    Timestamp::try_from(now + EXPIRES_SOON).is_ok_and(|soon| end < soon)
 }

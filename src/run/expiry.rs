@@ -7,10 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::sleep;
 
 use crate::clock::Clock;
+use crate::server::EXPIRES_SOON;
 
 const DAY: Duration = Duration::from_hours(24);
-/// From then on there is a warning each day.
-const SOON: Duration = Duration::from_hours(7 * 24);
 
 /// Warns each day while the certificate expires soon, or has expired. `end` is its last moment in seconds of Unix time,
 /// 0 where there is none. The start itself warns, and so does a reload. Never ends.
@@ -29,7 +28,7 @@ fn warning(end: u64, now: SystemTime) -> Option<String> {
     }
     let end = UNIX_EPOCH.checked_add(Duration::from_secs(end))?;
     let when = match end.duration_since(now) {
-        Ok(left) if left > SOON => return None,
+        Ok(left) if left > EXPIRES_SOON => return None,
         Ok(left) => {
             let days = left.as_secs() / DAY.as_secs();
             format!("expires in {days} {}", if days == 1 { "day" } else { "days" })

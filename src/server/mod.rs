@@ -56,7 +56,7 @@ pub use listen::Listen;
 pub use listener::{Bound, InheritError, Inherited, ListenError, Listener, bind};
 pub use request_body::{ClientError, RequestBody};
 pub use setup::Tuning;
-pub use tls::{Tls, TlsFault, TlsFile, TlsSettings};
+pub use tls::{EXPIRES_SOON, Tls, TlsFault, TlsFile, TlsSettings};
 pub use worker::{Worker, workers};
 
 use crate::header_case::HeaderCase;

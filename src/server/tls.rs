@@ -21,7 +21,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-pub use files::{TlsFault, TlsFile, TlsSettings};
+pub use files::{EXPIRES_SOON, TlsFault, TlsFile, TlsSettings};
 
 use super::Limits;
 use super::alarm::Alarm;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -13,6 +14,9 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig};
 
 use crate::certificate::Certificate;
+
+/// A certificate that expires so soon should have been replaced.
+pub const EXPIRES_SOON: Duration = Duration::from_hours(7 * 24);
 
 /// What a listener needs to speak TLS 1.2 and 1.3, with HTTP/2 and HTTP/1.1 by ALPN.
 #[derive(Clone, Debug)]
