@@ -26,7 +26,8 @@
 //!    head to its response. [`access`] decides whether it is served, `proxy/callers.rs` who sent it,
 //!    `proxy/route.rs` where it goes,
 //!    [`tokens::TokenSource`] has the token, [`proxy::pace`] says when it may go, `proxy/request.rs` decides
-//!    which fields pass, `proxy/replay.rs` remembers the body that was sent.
+//!    which fields pass, `proxy/replay.rs` remembers the body that was sent, `proxy/trace.rs` has its spans,
+//!    which [`traces`] sends. `proxy/authorize.rs` answers other proxies that ask for the token alone.
 //! 4. [`upstream`] sends one attempt over a pooled connection of this core, or a new one. hyper's
 //!    connection runs as a task on the same core.
 //! 5. [`proxy::retry`] decides: pass the response on, fail, wait and send again, or renew the token and
