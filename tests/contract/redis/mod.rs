@@ -1,82 +1,21 @@
 //! Section 12: replicas that share one token through Redis.
 
-use std::process::Stdio;
+mod server;
+
 use std::time::Duration;
 
 use cxone_simulator::{Endpoint, Region, Settings};
 use redis::Commands as _;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+use self::server::Redis;
 use crate::support::{
     Certificate, Launch, Process, RawConnection, Setup, eventually, get, in_time, request, serve,
 };
 
 const ME: &str = "/api/v2/users/me";
-
-/// A real Redis on a port of its own. Ends with this value.
-struct Redis {
-    port: u16,
-    arguments: Vec<String>,
-    child: Option<Child>,
-    files: TempDir,
-}
-
-impl Redis {
-    /// `None` where there is none on this machine, and nobody asks for one.
-    async fn start(arguments: &[&str]) -> Option<Self> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut own = Self { port, arguments, child: None, files: TempDir::new().unwrap() };
-        own.run().await.then_some(own)
-    }
-
-    async fn run(&mut self) -> bool {
-        let port = self.port.to_string();
-        let child = Command::new("redis-server")
-            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
-            .arg(self.files.path())
-            .args(&self.arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
-        let Ok(child) = child else {
-            assert!(
-                std::env::var("REDIS_TESTS").is_err(),
-                "REDIS_TESTS is set, and there is no redis-server"
-            );
-            return false;
-        };
-        self.child = Some(child);
-        let port = self.port;
-        eventually("redis", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()).await;
-        true
-    }
-
-    async fn kill(&mut self) {
-        self.child.take().unwrap().kill().await.unwrap();
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = self.child.as_ref().and_then(Child::id).unwrap();
-        kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal).unwrap();
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    fn connection(&self) -> redis::Connection {
-        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
-    }
-
-    fn keys(&self) -> Vec<String> {
-        self.connection().keys("*").unwrap()
-    }
-}
 
 /// Several replicas before one region.
 struct Replicas {
@@ -151,7 +90,7 @@ async fn replicas_share_one_token_and_nobody_reads_it_in_the_store() {
 /// The rights of docs/replicas.md.
 #[tokio::test]
 async fn a_user_with_few_rights_is_enough() {
-    let docs = include_str!("../../docs/replicas.md");
+    let docs = include_str!("../../../docs/replicas.md");
     let line = docs.lines().find(|line| line.starts_with("ACL SETUSER replica ")).unwrap();
     let rights: Vec<&str> = line.split(' ').skip(2).collect();
     let Some(redis) = Redis::start(&[&["--user"], &rights[..]].concat()).await else { return };
