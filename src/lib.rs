@@ -42,7 +42,7 @@
 //! the one task that asks for tokens. It asks `tokens::schedule`, a state machine without a clock, when
 //! and with which grant; `tokens::endpoint` sends the request and `tokens::token_response` reads the
 //! response. Where replicas share a token, `tokens::shared` stands before the endpoint: it takes what another
-//! replica has published. What came of it is published as one snapshot, failure like success, and each request reads
+//! replica has published. (Through the same store [`proxy::pace::share`] tells other replicas of pauses.) What came of it is published as one snapshot, failure like success, and each request reads
 //! that through its [`tokens::TokenSource`]. One message goes back: "this generation was rejected".
 //!
 //! # Floors
@@ -53,19 +53,20 @@
 //!
 //! | floor | modules | may import |
 //! | --- | --- | --- |
-//! | 0 | `backoff`, `clock`, `drain`, `fields`, `invalid`, `metrics`, `pause`, `peer`, `reloads`, `secret`, `text` | nothing of ours |
+//! | 0 | `backoff`, `clock`, `drain`, `fields`, `file`, `invalid`, `metrics`, `pause`, `peer`, `reloads`, `text` | nothing of ours |
+//! | 1 | `secret` | `file` |
 //! | 1 | `certificate`, `log` | `text` |
 //! | 1 | `header_case` | `invalid` |
 //! | 2 | `cause` | `certificate`, `text` |
 //! | 3 | `access` | `clock`, `fields`, `invalid`, `log`, `metrics`, `peer`, `text` |
 //! | 3 | `tokens` | `backoff`, `cause`, `certificate`, `clock`, `invalid`, `log`, `metrics`, `secret`, `text` |
 //! | 3 | `traces` | `fields`, `log` |
-//! | 3 | `upstream` | `cause`, `certificate`, `header_case`, `invalid` |
+//! | 3 | `upstream` | `cause`, `certificate`, `file`, `header_case`, `invalid` |
 //! | 4 | `discovery` | `backoff`, `cause`, `clock`, `invalid`, `log`, `text`, `tokens` |
 //! | 4 | `proxy` | `access`, `backoff`, `cause`, `clock`, `drain`, `fields`, `invalid`, `log`, `metrics`, `pause`, `peer`, `text`, `tokens`, `traces`, `upstream` |
-//! | 4 | `server` | `certificate`, `drain`, `header_case`, `invalid`, `log`, `peer`, `text` |
+//! | 4 | `server` | `certificate`, `drain`, `file`, `header_case`, `invalid`, `log`, `peer`, `text` |
 //! | 5 | `admin` | `access`, `clock`, `drain`, `metrics`, `pause`, `proxy`, `reloads`, `text`, `tokens` |
-//! | 6 | `config` | `access`, `admin`, `cause`, `clock`, `discovery`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `traces`, `upstream` |
+//! | 6 | `config` | `access`, `admin`, `cause`, `clock`, `discovery`, `file`, `header_case`, `invalid`, `log`, `proxy`, `secret`, `server`, `tokens`, `traces`, `upstream` |
 //! | 7 | `run` | `access`, `admin`, `cause`, `clock`, `config`, `discovery`, `drain`, `log`, `metrics`, `pause`, `peer`, `proxy`, `reloads`, `server`, `tokens`, `traces`, `upstream` |
 //! | 8 | `commands` | `access`, `cause`, `certificate`, `clock`, `config`, `discovery`, `invalid`, `log`, `metrics`, `proxy`, `run`, `secret`, `server`, `text`, `tokens`, `upstream` |
 //! | 9 | `cli` | `access`, `commands`, `config` |
@@ -118,6 +119,7 @@ pub mod certificate;
 pub mod clock;
 pub mod drain;
 pub mod fields;
+pub mod file;
 pub mod header_case;
 pub mod invalid;
 pub mod log;

@@ -14,6 +14,7 @@ mod observing;
 mod prepared;
 mod profiles;
 mod reload;
+mod runtime;
 mod tasks;
 mod workers;
 
@@ -29,6 +30,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 pub use error::StartError;
+pub use runtime::on_this_thread;
 
 use crate::access::Guard;
 use crate::admin::Admin;

@@ -1,13 +1,13 @@
 //! Text that must not be seen: cleared from memory when dropped, never printed.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
+
+use crate::file;
 
 /// The most of a secret file that is read. A secret is a line of text; a disk image that was named by
 /// mistake must not be loaded into memory.
@@ -25,7 +25,7 @@ pub struct Secret(Zeroizing<String>);
 pub enum SecretFault {
     /// The file could not be read.
     #[error("it cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
+    Unreadable(io::Error),
     /// The file is larger than any secret.
     #[error("it is larger than 64 KiB")]
     TooLarge,
@@ -47,6 +47,18 @@ pub enum SecretFault {
     /// Quotation marks stand around the secret, as a copy out of a script leaves them.
     #[error("it has quotation marks around the secret")]
     Quoted,
+}
+
+impl From<io::Error> for SecretFault {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::TimedOut {
+            Self::TooSlow
+        } else if error.kind() == io::ErrorKind::FileTooLarge {
+            Self::TooLarge
+        } else {
+            Self::Unreadable(error)
+        }
+    }
 }
 
 /// Marks that enclose a text, opening and closing. No secret that CXone issues has them.
@@ -81,30 +93,23 @@ impl Secret {
     /// Blocks as long as the file system does, which may be for ever: use [`Self::from_file_within`], or a
     /// thread that nobody waits for.
     pub fn from_file(path: &Path) -> Result<Self, SecretFault> {
-        let mut bytes = Zeroizing::new(Vec::new());
-        File::open(path)?.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LONGEST_FILE {
-            return Err(SecretFault::TooLarge);
-        }
-        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-            // UTF-16, as some shells write it.
-            return Err(SecretFault::ByteOrderMark);
-        }
-        let text = std::str::from_utf8(&bytes).map_err(|_| SecretFault::NotText)?;
-        let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
-        Self::given(line.to_owned())
+        Self::from_bytes(&file::read(path, LONGEST_FILE)?)
     }
 
     /// The same, but blocks for `limit` at most. The thread that reads is left alone then: it does not stop
     /// the process from ending.
     pub fn from_file_within(path: &Path, limit: Duration) -> Result<Self, SecretFault> {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let path = path.to_owned();
-        std::thread::Builder::new().name("secret-file".to_owned()).spawn(move || {
-            // Nobody receives what comes too late.
-            let _ = sender.send(Self::from_file(&path));
-        })?;
-        receiver.recv_timeout(limit).unwrap_or(Err(SecretFault::TooSlow))
+        Self::from_bytes(&file::read_within(path, LONGEST_FILE, limit)?)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, SecretFault> {
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            // UTF-16, as some shells write it.
+            return Err(SecretFault::ByteOrderMark);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| SecretFault::NotText)?;
+        let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+        Self::given(line.to_owned())
     }
 
     /// The text itself, for the one place that must send it.

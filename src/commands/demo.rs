@@ -10,10 +10,10 @@ use super::complaint::{complain, misconfigured};
 use super::ending::Ending;
 use super::region_limits::Limits;
 use super::serve::{ending, not_started, until_ended};
-use super::signals::{Signals, on_this_thread};
+use super::signals::Signals;
 use crate::config::{self, Config, Environment, Flags, options};
 use crate::log;
-use crate::run;
+use crate::run::{self, on_this_thread};
 use crate::server::Bound;
 
 /// The variables that concern the program and not an upstream.

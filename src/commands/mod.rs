@@ -13,6 +13,7 @@ mod obtain;
 pub mod ready;
 #[cfg(feature = "simulator")]
 pub mod region_limits;
+mod reload;
 pub mod serve;
 mod service_manager;
 mod signals;

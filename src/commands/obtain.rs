@@ -8,6 +8,7 @@ use crate::{
     clock::Clock,
     config::{self, Config, ConfigError, Environment, Flags, Loaded, Profile},
     log,
+    run::on_this_thread,
     tokens::{self, AccessToken, Endpoint, HttpClientError, Network, Unavailable},
 };
 
@@ -55,8 +56,8 @@ fn ask(config: &Config) -> Result<AccessToken, NoToken> {
     let clock = Clock::System;
     let Some(profile) = config.profiles.first() else { return Err(io::Error::other("no profile").into()) };
     let endpoint = endpoint(config, profile, &clock)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(tokens::log_in_once(&endpoint, &clock))?)
+    let obtained = on_this_thread(async { Ok(tokens::log_in_once(&endpoint, &clock).await) })?;
+    Ok(obtained?)
 }
 
 #[cfg(test)]

@@ -18,9 +18,9 @@ use tokio::{
 use super::{
     complaint::{complain, misconfigured},
     ending::Ending,
-    signals::on_this_thread,
 };
 use crate::config::{self, Environment, Flags};
+use crate::run::on_this_thread;
 use crate::server::Listen;
 
 /// The answer comes from memory on the same machine; a proxy that takes longer is not ready.

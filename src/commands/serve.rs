@@ -1,21 +1,21 @@
 //! `cxone-proxy serve`: the proxy, until a signal ends it.
 
-use std::{io, path::PathBuf};
+use std::io;
 
 use super::{
     complaint::{complain, complain_in, misconfigured},
     ending::Ending,
+    reload::{Read, Reload},
     service_manager,
-    signals::{Event, Signals, on_this_thread},
+    signals::{Event, Signals},
     summary,
-    watched_files::WatchedFiles,
 };
-use tokio::time::Interval;
+use tokio::{task::JoinError, time::Interval};
 
 use crate::{
     config::{self, Config, Environment, Flags, Loaded},
-    log::{self, Log},
-    run::{self, Ended, Running, StartError},
+    log,
+    run::{self, Ended, Running, StartError, on_this_thread},
     server::Inherited,
 };
 
@@ -63,8 +63,8 @@ pub(super) fn run(flags: &Flags, environment: &Environment, options: Options) ->
         match run::start(&config, log.as_ref(), how) {
             Ok(running) => {
                 let metrics = running.metrics().clone();
-                let source = Source { flags, environment, log: log.as_ref() };
-                let ended = Box::pin(until_ended(running, &mut signals, config, Some((source, files)))).await;
+                let reload = Reload::new(flags, environment, log.as_ref(), files);
+                let ended = Box::pin(until_ended(running, &mut signals, config, Some(reload))).await;
                 form.print(&metrics.summary());
                 Ok(ended)
             }
@@ -92,57 +92,42 @@ pub(super) fn not_started(error: &StartError, config: &Config) -> Ending {
     ending
 }
 
-/// Where another configuration comes from.
-#[derive(Clone, Copy)]
-pub(super) struct Source<'s> {
-    flags: &'s Flags,
-    environment: &'s Environment,
-    /// The running log, where its filter can be changed.
-    log: Option<&'s Log>,
-}
-
 /// Serves until the first signal, then drains; a second signal ends that at once. SIGHUP, and a change of one of the
-/// files that the configuration came from, reads it again where there is a source.
+/// files that the configuration came from, reads it again where there is a `reload`.
 pub(super) async fn until_ended(
     mut running: Running,
     signals: &mut Signals,
     mut config: Config,
-    source: Option<(Source<'_>, Vec<PathBuf>)>,
+    mut reload: Option<Reload<'_>>,
 ) -> Ending {
-    let (source, files) = source.unzip();
-    let mut files = WatchedFiles::new(files.unwrap_or_default());
     let mut watchdog = service_manager::watchdog();
-    if source.is_some() {
+    if reload.is_some() {
         service_manager::ready(&format!("listening on {}", running.proxy));
     }
     let signal = loop {
-        let why = tokio::select! {
-            event = signals.any() => match (event, source) {
+        tokio::select! {
+            event = signals.any() => match (event, &mut reload) {
                 (Event::End(signal), _) => break signal,
-                (Event::HangUp, Some(_)) => "SIGHUP",
+                (Event::HangUp, Some(reload)) => reload.begin("SIGHUP"),
                 (Event::HangUp, None) => {
                     tracing::warn!("SIGHUP is ignored: this command has no configuration to read again");
-                    continue;
                 }
             },
-            () = files.changed(), if config.watch => "a file has changed",
+            read = read(&mut reload, config.watch) => {
+                if let Some(reload) = &mut reload {
+                    reload.take_over(read, &mut running, &mut config);
+                }
+            }
             () = tick(&mut watchdog) => {
                 // One that stands still is silent, so that systemd starts it anew.
                 if running.is_alive() {
                     service_manager::alive();
                 }
-                continue;
             }
             what = running.failed() => {
                 complain(&format!("{what} has ended; this is a fault of the program; the log says more"));
                 return Ending::Failed;
             }
-        };
-        if let Some(source) = source {
-            tracing::debug!(why, "the configuration is read again");
-            service_manager::reloading();
-            let taken_over = reload(&mut running, &mut config, &mut files, source);
-            service_manager::ready(if taken_over { "reloaded" } else { "not reloaded: the log says why" });
         }
     };
     tracing::info!(signal, "draining");
@@ -170,26 +155,11 @@ pub(super) async fn until_ended(
     }
 }
 
-/// Reads the configuration again. Where it cannot be used, the old one stays, and the result is false.
-fn reload(running: &mut Running, config: &mut Config, files: &mut WatchedFiles, source: Source<'_>) -> bool {
-    let looks = files.looks();
-    match config::load(source.flags, source.environment) {
-        Ok(loaded) => {
-            for warning in loaded.warnings {
-                tracing::warn!("{warning}");
-            }
-            files.watch(loaded.files, &looks);
-            let taken_over = running.reload(&loaded.config, source.log);
-            if taken_over {
-                *config = loaded.config;
-            }
-            taken_over
-        }
-        Err(error) => {
-            files.watch(error.files.clone(), &looks);
-            running.reload_failed(&error.to_string().replace('\n', "; "));
-            false
-        }
+/// [`Reload::read`]; for ever where there is none. Cancel safe.
+async fn read(reload: &mut Option<Reload<'_>>, watch: bool) -> Result<Read, JoinError> {
+    match reload {
+        Some(reload) => reload.read(watch).await,
+        None => std::future::pending().await,
     }
 }
 

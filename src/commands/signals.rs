@@ -63,8 +63,3 @@ impl Signals {
         Event::End(u8::try_from(kind.as_raw_value()).unwrap_or_default())
     }
 }
-
-/// Runs a future on this thread, to its end or the first error in setting up.
-pub(super) fn on_this_thread<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
-}

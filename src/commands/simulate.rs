@@ -15,6 +15,7 @@ use super::region_limits::Limits;
 use super::signals;
 use crate::config::{self, Environment, Flags};
 use crate::log;
+use crate::run::on_this_thread;
 
 /// What the command line says.
 #[derive(Clone, Debug, clap::Args)]
@@ -129,7 +130,7 @@ pub(super) fn command(options: Options, flags: &Flags, environment: &Environment
         };
         Ok(run(options, ended).await)
     };
-    match signals::on_this_thread(serving) {
+    match on_this_thread(serving) {
         Ok(Ok(())) => Ending::Well,
         Ok(Err(error)) => {
             complain(&log::causes(&error));

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// How often the files are looked at, and how long they have to stay as they are: a writer may not have finished.
@@ -23,10 +24,12 @@ pub(super) struct WatchedFiles {
     /// As they were when they were last looked at.
     latest: Vec<Look>,
     due: Interval,
+    /// A file system of a network may keep the one who looks waiting: no more than one waits.
+    looking: Option<JoinHandle<Vec<Look>>>,
 }
 
 /// What changes where a file's content does: device, number, length, time of the last change.
-type Look = Option<(u64, u64, u64, i64, i64)>;
+pub(super) type Look = Option<(u64, u64, u64, i64, i64)>;
 
 impl WatchedFiles {
     /// These files, as they are now.
@@ -34,21 +37,19 @@ impl WatchedFiles {
         let known = look(&paths);
         let mut due = interval(EVERY);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { latest: known.clone(), known, paths, due }
+        Self { latest: known.clone(), known, paths, due, looking: None }
+    }
+
+    /// The files that are watched.
+    pub(super) fn paths(&self) -> &[PathBuf] {
+        &self.paths
     }
 
     /// Watches these files from now on, against how they looked before they were read.
-    pub(super) fn watch(&mut self, paths: Vec<PathBuf>, looks: &[(PathBuf, Look)]) {
-        let before = |path: &PathBuf| looks.iter().find(|(own, _)| own == path).map(|(_, look)| *look);
-        let known = look(&paths);
-        self.known = paths.iter().zip(known).map(|(path, now)| before(path).unwrap_or(now)).collect();
+    pub(super) fn watch(&mut self, looks: Vec<(PathBuf, Look)>) {
+        (self.paths, self.known) = looks.into_iter().unzip();
         self.latest = self.known.clone();
-        self.paths = paths;
-    }
-
-    /// How the files look now: to be asked before they are read.
-    pub(super) fn looks(&self) -> Vec<(PathBuf, Look)> {
-        self.paths.iter().cloned().zip(look(&self.paths)).collect()
+        self.looking = None;
     }
 
     /// Waits until one of the files has changed, and all have stayed the same since. Never, where there is none.
@@ -58,10 +59,17 @@ impl WatchedFiles {
             std::future::pending::<()>().await;
         }
         loop {
-            self.due.tick().await;
-            let paths = self.paths.clone();
-            // A file system of a network may keep us waiting.
-            let Ok(now) = tokio::task::spawn_blocking(move || look(&paths)).await else { continue };
+            if self.looking.is_none() {
+                self.due.tick().await;
+            }
+            let paths = &self.paths;
+            let looking = self.looking.get_or_insert_with(|| {
+                let paths = paths.clone();
+                spawn_blocking(move || look(&paths))
+            });
+            let looked = looking.await;
+            self.looking = None;
+            let Ok(now) = looked else { continue };
             let has_settled = now == self.latest;
             self.latest.clone_from(&now);
             if has_settled && now != self.known {
@@ -69,6 +77,11 @@ impl WatchedFiles {
             }
         }
     }
+}
+
+/// These files, and how they look now. Blocks as long as their file systems do.
+pub(super) fn looks(paths: &[PathBuf]) -> Vec<(PathBuf, Look)> {
+    paths.iter().cloned().zip(look(paths)).collect()
 }
 
 fn look(paths: &[PathBuf]) -> Vec<Look> {
@@ -122,8 +135,7 @@ mod tests {
         for (index, change) in changes.into_iter().enumerate() {
             change();
             assert!(is_noticed(&mut files).await, "change {index}");
-            let looks = files.looks();
-            files.watch(files.paths.clone(), &looks);
+            files.watch(looks(&files.paths.clone()));
             assert!(!is_noticed(&mut files).await, "after change {index}");
         }
     }
@@ -134,9 +146,9 @@ mod tests {
         let file = place.path().join("file");
         fs::write(&file, "one").unwrap();
         let mut files = WatchedFiles::new(vec![file.clone()]);
-        let looks = files.looks();
+        let before = looks(std::slice::from_ref(&file));
         fs::write(&file, "longer").unwrap();
-        files.watch(vec![file.clone()], &looks);
+        files.watch(before);
         assert!(is_noticed(&mut files).await);
     }
 

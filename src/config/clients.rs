@@ -1,7 +1,6 @@
 //! The clients file: TOML with one `[[client]]` for each client.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::path::Path;
 
 use toml_edit::{Document, Item, Key, Table, Value};
@@ -16,6 +15,7 @@ use super::{
 };
 use crate::{
     access::{self, Rule, Rules},
+    file,
     invalid::Invalid,
     server::TlsSettings,
 };
@@ -31,7 +31,7 @@ pub(super) fn clients(
     let layers = validation.layers;
     let Some(found) = layers.of(&o::CLIENTS).next() else { return Ok(None) };
     let path = Path::new(&found.text);
-    let text = match fs::read_to_string(path) {
+    let text = match file::text(path) {
         Ok(text) => text,
         Err(error) => {
             let unfit = Invalid(files::unreadable(path, &error));

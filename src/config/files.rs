@@ -2,6 +2,8 @@
 
 use std::{env, io, path::Path};
 
+use crate::file;
+
 /// The predicate of a sentence about the file at `path`. Reads the working directory and the user's number.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> String {
     format!("{}{}", reason(path, error), start_of_relative(path))
@@ -21,8 +23,20 @@ fn reason(path: &Path, error: &io::Error) -> String {
         }
         (io::ErrorKind::IsADirectory, _) => "cannot be read: it is a directory".to_owned(),
         (io::ErrorKind::InvalidData, _) => "is not UTF-8 text".to_owned(),
+        (io::ErrorKind::TimedOut, _) => too_slow(),
+        (io::ErrorKind::FileTooLarge, _) => {
+            format!("is larger than {} MiB: is it the right file?", file::LONGEST / 1024 / 1024)
+        }
         (_, _) => format!("cannot be read: {error}"),
     }
+}
+
+/// The predicate for a file that took longer than [`file::TIME_OUT`].
+pub(super) fn too_slow() -> String {
+    format!(
+        "cannot be read within {} s: it is a pipe without a writer, or its file system does not respond",
+        file::TIME_OUT.as_secs()
+    )
 }
 
 fn start_of_relative(path: &Path) -> String {
@@ -57,7 +71,14 @@ mod tests {
             ),
             ("/etc", io::ErrorKind::IsADirectory, "cannot be read: it is a directory".to_owned()),
             ("/x", io::ErrorKind::InvalidData, "is not UTF-8 text".to_owned()),
-            ("/x", io::ErrorKind::TimedOut, "cannot be read: timed out".to_owned()),
+            (
+                "/x",
+                io::ErrorKind::TimedOut,
+                "cannot be read within 5 s: it is a pipe without a writer, or its file system does not respond"
+                    .to_owned(),
+            ),
+            ("/x", io::ErrorKind::FileTooLarge, "is larger than 16 MiB: is it the right file?".to_owned()),
+            ("/x", io::ErrorKind::Interrupted, "cannot be read: operation interrupted".to_owned()),
         ] {
             assert_eq!(said(path, kind), due);
         }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::{error::Fault, layers::Found, options::Entry, source::Source};
 
 /// The flags that were given.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Flags {
     /// The value of `--config`.
     pub config: Option<OsString>,

@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsStr,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -22,7 +21,7 @@ use super::{
     validation::Validation,
     warning::Warning,
 };
-use crate::{log, server::Listen};
+use crate::{file as configured_file, log, server::Listen};
 
 /// A configuration, and what should be logged about it once there is a log.
 #[derive(Debug)]
@@ -115,7 +114,7 @@ fn files_of(config: Option<&OsStr>, layers: &Layers, profiles: &[ProfileTable]) 
 
 fn read_named(path: &OsStr, origin: Source, faults: &mut Vec<Fault>) -> Contents {
     let path = Path::new(path);
-    match fs::read_to_string(path) {
+    match configured_file::text(path) {
         Ok(text) => file::read(path, &text, faults),
         Err(error) => {
             let reason = files::unreadable(path, &error);

@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::files;
 use crate::{
+    file,
     invalid::Invalid,
     secret::{Secret, SecretFault},
 };
@@ -143,12 +144,9 @@ pub(super) fn secret(text: &str) -> Result<Secret, Invalid> {
     Secret::given(text.to_owned()).map_err(unfit_secret)
 }
 
-/// A start that takes longer over a secret's file hangs on a pipe or a network file system.
-const SECRET_FILE_LIMIT: Duration = Duration::from_secs(5);
-
-/// Reads a secret out of its file. Blocks for five seconds at most.
+/// Reads a secret out of its file. Blocks for [`file::TIME_OUT`] at most.
 pub(super) fn secret_in_file(path: &Path) -> Result<Secret, Invalid> {
-    Secret::from_file_within(path, SECRET_FILE_LIMIT).map_err(|fault| {
+    Secret::from_file_within(path, file::TIME_OUT).map_err(|fault| {
         if let SecretFault::Unreadable(error) = fault {
             Invalid(files::unreadable(path, &error))
         } else {
@@ -161,10 +159,7 @@ fn unfit_secret(fault: SecretFault) -> Invalid {
     match fault {
         SecretFault::Unreadable(error) => Invalid(format!("cannot be read: {error}")),
         SecretFault::TooLarge => Invalid::because("is larger than 64 KiB"),
-        SecretFault::TooSlow => Invalid(format!(
-            "cannot be read within {} s: it is a pipe without a writer, or its file system does not respond",
-            SECRET_FILE_LIMIT.as_secs()
-        )),
+        SecretFault::TooSlow => Invalid(files::too_slow()),
         SecretFault::NotText => Invalid::because("is not valid UTF-8"),
         SecretFault::Empty => Invalid::because("is empty"),
         SecretFault::SurroundingSpace => Invalid::because(

@@ -40,8 +40,8 @@ pub(super) fn spawn(worker: Worker, proxy: Proxy, heart: Heart) -> io::Result<on
         if let Err(error) = runtime.block_on(worker.run(make, tick)) {
             tracing::error!(%error, "a worker cannot serve");
         }
-        // Drops what was cut off.
-        drop(runtime);
+        // Drops what was cut off. A name resolution that hangs is not waited for.
+        runtime.shutdown_background();
         let _ = done.send(());
     })?;
     Ok(ended)

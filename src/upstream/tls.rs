@@ -4,7 +4,6 @@
 //! Files are read once, when a [`Trust`] is made.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -16,6 +15,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::verifier::BundleVerifier;
+use crate::file;
 
 /// TLS cannot be set up as configured. Each variant names what is wrong for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -144,7 +144,8 @@ fn platform_roots() -> RootCertStore {
 
 fn read_bundle(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let path = || path.to_owned();
-    let pem = fs::read(path()).map_err(|error| TlsError::Unreadable { path: path(), error })?;
+    let pem = file::read_within(&path(), file::LONGEST, file::TIME_OUT)
+        .map_err(|error| TlsError::Unreadable { path: path(), error })?;
     let certificates = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| TlsError::NotPem { path: path(), error })?;
@@ -157,6 +158,8 @@ fn owned(path: Option<&Path>) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn bundle(content: &str) -> Result<Trust, TlsError> {

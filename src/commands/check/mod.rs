@@ -29,11 +29,12 @@ mod trial;
 
 use std::io::{self, IsTerminal, Write};
 
-use super::{complaint::complain, ending::Ending, signals::on_this_thread};
+use super::{complaint::complain, ending::Ending};
 use crate::{
     clock::Clock,
     config::{self, Config, Environment, Flags, Loaded, Warning},
     log,
+    run::on_this_thread,
     tokens::AccessToken,
 };
 use examine::Subject;

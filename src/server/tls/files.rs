@@ -1,6 +1,5 @@
 //! Certificate, key and authorities of a listener, from PEM files.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +12,10 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig};
 
+use zeroize::Zeroizing;
+
 use crate::certificate::Certificate;
+use crate::file::{LONGEST, TIME_OUT, read_within};
 
 /// A certificate that expires so soon should have been replaced.
 pub const EXPIRES_SOON: Duration = Duration::from_hours(7 * 24);
@@ -111,8 +113,12 @@ fn certificates(path: &Path, file: TlsFile) -> Result<Vec<CertificateDer<'static
     if found.is_empty() { Err(unfit(file, "holds no certificate in PEM form")) } else { Ok(found) }
 }
 
-fn read(path: &Path, file: TlsFile) -> Result<Vec<u8>, TlsFault> {
-    fs::read(path).map_err(|error| TlsFault { file, unreadable: Some(error), reason: String::new() })
+fn read(path: &Path, file: TlsFile) -> Result<Zeroizing<Vec<u8>>, TlsFault> {
+    read_within(path, LONGEST, TIME_OUT).map_err(|error| TlsFault {
+        file,
+        unreadable: Some(error),
+        reason: String::new(),
+    })
 }
 
 fn unfit(file: TlsFile, reason: &str) -> TlsFault {

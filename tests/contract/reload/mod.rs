@@ -1,6 +1,7 @@
 //! Section 11: another configuration for a running process.
 
 mod credentials;
+mod hanging;
 mod load;
 mod profiles;
 

@@ -184,14 +184,33 @@ impl Process {
 
     /// The largest resident size so far, in KiB.
     pub(crate) fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// The same, with its code as large as that of a build for production, which is a third of this one's.
+    pub(crate) fn peak_memory_in_production(&self) -> u64 {
+        const CODE: u64 = 10 * 1024;
+        self.peak_memory() - self.memory("RssFile:") + CODE
+    }
+
+    fn memory(&self, name: &str) -> u64 {
         let status = self.proc_file("status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     /// How many threads it has.
     pub(crate) fn threads(&self) -> usize {
         self.tasks().len()
+    }
+
+    /// Whether one of its threads has this name.
+    pub(crate) fn has_thread(&self, name: &str) -> bool {
+        let is_named = |task: &OsString| {
+            let own = self.proc_file(&format!("task/{}/comm", task.display()));
+            own.is_some_and(|own| own.trim_end() == name)
+        };
+        self.tasks().iter().any(is_named)
     }
 
     /// The processor time that all threads have used so far.
