@@ -1,16 +1,12 @@
 //! Section 12: tokens for proxies that are there already.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
-use std::time::Duration;
 
 use cxone_simulator::Endpoint;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
-use tokio::process::Command;
 
-use crate::support::{Launch, Message, Metrics, RawConnection, Setup, eventually, request, serve};
+use crate::support::{Launch, Message, Metrics, Nginx, RawConnection, Setup, eventually, request, serve};
 
 const ME: &str = "/api/v2/users/me";
 
@@ -170,57 +166,24 @@ async fn other_machines_need_a_clients_file() {
     assert!(complaint.contains("is taken by the listener"), "{complaint}");
 }
 
-/// The file of `deploy/`, with the addresses of this test.
-fn nginx_conf(
-    files: &TempDir,
-    listen: SocketAddr,
-    tokens: SocketAddr,
-    api: SocketAddr,
-) -> std::path::PathBuf {
+/// The file of `deploy/`, with the addresses of this test and without TLS to the API.
+fn nginx_conf(tokens: SocketAddr, api: SocketAddr) -> String {
     let text = include_str!("../../deploy/nginx-auth.conf");
-    let text = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("proxy_ssl"))
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("proxy_ssl"));
+    lines
         .collect::<Vec<_>>()
         .join("\n")
         .replace("127.0.0.1:8082", &tokens.to_string())
-        .replace("127.0.0.1:8888", &listen.to_string())
         .replace("https://cxone_api", "http://cxone_api")
         .replace("server api.cxone.com:443", &format!("server {api}"))
-        .replace("worker_processes auto;", "worker_processes 1;\ndaemon off;\nmaster_process off;");
-    let place = files.path().display();
-    let text = text.replace(
-        "    access_log off;\n",
-        &format!(
-            "    access_log off;\n    client_body_temp_path {place}/a;\n    proxy_temp_path {place}/b;\n    \
-             fastcgi_temp_path {place}/c;\n    uwsgi_temp_path {place}/d;\n    scgi_temp_path {place}/e;\n"
-        ),
-    );
-    let path = files.path().join("nginx.conf");
-    std::fs::write(&path, format!("pid {place}/pid;\nerror_log stderr;\n{text}")).unwrap();
-    path
 }
 
 #[tokio::test]
 async fn a_real_nginx_gets_its_tokens_here() {
     let source = Source::launched(|launch| launch.flag("deny", "* /api/v2/users/me*")).await;
-    let files = TempDir::new().unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let conf = nginx_conf(&files, free, source.address().await, source.0.region.address());
-    let nginx = Command::new("nginx")
-        .arg("-p")
-        .arg(files.path())
-        .arg("-c")
-        .arg(&conf)
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn();
-    let Ok(nginx) = nginx else {
-        assert!(std::env::var("NGINX_TESTS").is_err(), "NGINX_TESTS is set, and there is no nginx");
-        return;
-    };
-    eventually("nginx", async || TcpStream::connect(free).await.ok()).await;
-    let mut client = RawConnection::to(free).await;
+    let conf = nginx_conf(source.address().await, source.0.region.address());
+    let Some(nginx) = Nginx::start(&conf).await else { return };
+    let mut client = nginx.connect().await;
     for (method, target, fields, status) in [
         ("GET", "/api/v2/echo?x=1", "", 200),
         ("POST", "/api/v2/echo", "", 200),
@@ -233,6 +196,4 @@ async fn a_real_nginx_gets_its_tokens_here() {
     }
     let api = source.0.region.journal().into_iter().filter(|entry| entry.endpoint == Endpoint::Api).count();
     assert_eq!(api, 2);
-    drop(nginx);
-    tokio::time::sleep(Duration::from_millis(10)).await;
 }

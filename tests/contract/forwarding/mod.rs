@@ -1,6 +1,7 @@
 //! Section 3: forwarding.
 
 mod addresses;
+mod behind_nginx;
 mod bodies;
 mod broken;
 mod cookies;

@@ -1,5 +1,7 @@
 //! A WebSocket is tunnelled; any other `Upgrade` is dropped.
 
+use std::net::SocketAddr;
+
 use cxone_simulator::{Action, Alpn, Endpoint, Fault, Script, Settings, Tls};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -10,9 +12,9 @@ const OPENING: &str = "GET /api/v2/ws HTTP/1.1\r\nHost: localhost\r\nConnection:
     Upgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Sec-WebSocket-Protocol: chat\r\n\r\n";
 
-/// Opens a WebSocket, has things sent back, and closes it.
-async fn converse(setup: &Setup) {
-    let url = format!("ws://{}/api/v2/ws", setup.proxy.proxy_address());
+/// Opens a WebSocket at this address, has things sent back, and closes it.
+pub(super) async fn converse(address: SocketAddr) {
+    let url = format!("ws://{address}/api/v2/ws");
     let (mut socket, response) = in_time("a WebSocket", tokio_tungstenite::connect_async(url)).await.unwrap();
     assert_eq!(response.status(), 101);
     let large = Message::binary(vec![7; 1_000_000]);
@@ -33,7 +35,8 @@ async fn converse(setup: &Setup) {
 
 #[tokio::test]
 async fn a_websocket_is_tunnelled() {
-    converse(&Setup::new().await).await;
+    let setup = Setup::new().await;
+    converse(setup.proxy.proxy_address()).await;
 }
 
 #[tokio::test]
@@ -41,7 +44,7 @@ async fn a_websocket_goes_over_http_1_1_whatever_alpn_would_choose() {
     let tls = Tls { alpn: vec![Alpn::Http2, Alpn::Http1], ..Tls::default() };
     let setup = Setup::of(Settings { tls: Some(tls), ..Settings::default() }).await;
     assert_eq!(setup.get("/api/v2/echo").await.json()["protocol"], "HTTP/2");
-    converse(&setup).await;
+    converse(setup.proxy.proxy_address()).await;
     let journal = setup.region.journal();
     let entry = journal.iter().find(|entry| entry.target == "/api/v2/ws").unwrap();
     assert_eq!(entry.protocol, "HTTP/1.1");
@@ -52,7 +55,7 @@ async fn a_401_in_place_of_the_101_renews_the_token() {
     let setup = Setup::new().await;
     assert_eq!(setup.get("/api/v2/users/me").await.status(), 200);
     setup.region.revoke_all();
-    converse(&setup).await;
+    converse(setup.proxy.proxy_address()).await;
     let statuses: Vec<_> =
         setup.region.journal().into_iter().filter(|entry| entry.target == "/api/v2/ws").collect();
     assert_eq!(statuses.len(), 2, "{statuses:?}");
