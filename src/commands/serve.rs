@@ -34,6 +34,7 @@ pub struct Options {
 
 /// Loads the configuration, serves, and drains.
 pub(super) fn run(flags: &Flags, environment: &Environment, options: Options) -> Ending {
+    use_small_pages();
     let names = environment
         .value("LISTEN_FDNAMES")
         .map(|names| names.to_string_lossy().into_owned())
@@ -71,6 +72,14 @@ pub(super) fn run(flags: &Flags, environment: &Environment, options: Options) ->
             Err(error) => Ok(not_started(&error, &config)),
         }
     }))
+}
+
+/// Huge pages of 2 MiB make the process a third larger and save no measurable time. The allocator is built not to ask for
+/// them; many systems give them unasked.
+fn use_small_pages() {
+    // A filter of system calls may refuse it. That costs memory only, and there is no log yet.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 pub(super) fn ending(outcome: io::Result<Ending>) -> Ending {

@@ -35,6 +35,8 @@ impl<B> ClientBody for B where B: Body<Data = Bytes, Error: Into<BoxError>> + Se
 const BLOCK: usize = 64 * 1024;
 /// The first block is as small as the first piece allows: most bodies are small.
 const SMALLEST_BLOCK: usize = 1024;
+/// One part in so many is what the allocator needs beside a block, as far as that was measured.
+const OVERHEAD: usize = 16;
 
 /// A request's body with a memory of what was sent of it.
 pub(super) enum Replay {
@@ -235,7 +237,7 @@ impl Kept {
             let room = block.capacity() - block.len();
             if room == 0 {
                 let size = data.len().next_power_of_two().clamp(SMALLEST_BLOCK, BLOCK);
-                if !self.room.grow_by(size) {
+                if !self.room.grow_by(size + size / OVERHEAD) {
                     return false;
                 }
                 let block = Vec::with_capacity(size);

@@ -4,13 +4,13 @@
 use cxone_simulator::Settings;
 
 use super::{Swallowing, a_good_client_is_served, unread};
-use crate::support::{Frame, FrameConnection, RawConnection, Server, Setup, field_block, ok};
+use crate::support::{Frame, FrameConnection, RawConnection, Server, Setup, field_block, ok, request};
 
 /// In KiB.
 const LIMIT: u64 = 96 * 1024;
 
 fn is_within_the_limit(setup: &Setup) {
-    let peak = setup.proxy.peak_memory();
+    let peak = setup.proxy.peak_memory_in_production();
     assert!(peak < LIMIT, "{peak} KiB");
 }
 
@@ -87,6 +87,39 @@ async fn header_sections_that_do_not_end() {
     }
     setup.proxy.idle().await;
     a_good_client_is_served(&setup).await;
+    is_within_the_limit(&setup);
+}
+
+/// All of them fit into `replay_buffer`, so only `replay_memory` bounds what is kept.
+#[tokio::test]
+async fn uploads_that_are_kept_to_be_sent_again() {
+    const SIZE: usize = 1024 * 1024;
+    let upstream = Swallowing::start(None).await;
+    let setup = in_front_of(&upstream).await;
+    let body = "x".repeat(SIZE);
+    let mut clients = Vec::new();
+    for number in 0..150 {
+        let mut client = setup.connect().await;
+        client.send(request("POST", &format!("/{number}"), "", &body)).await;
+        clients.push(client);
+    }
+    setup.in_flight(150).await;
+    setup.proxy.idle().await;
+    a_good_client_is_served(&setup).await;
+    is_within_the_limit(&setup);
+}
+
+/// Each is larger than all that the sockets on its way hold.
+#[tokio::test]
+async fn responses_that_nobody_reads() {
+    let setup = Setup::of(Settings { journal: 0, ..Settings::default() }).await;
+    let mut clients = Vec::new();
+    for number in 0..500 {
+        clients.push(unread(&setup, &format!("/api/v2/large?bytes=20000000&{number}")).await);
+    }
+    setup.in_flight(500).await;
+    setup.proxy.idle().await;
+    assert_eq!(setup.get("/api/v2/users/me").await.status(), 200);
     is_within_the_limit(&setup);
 }
 
