@@ -13,8 +13,18 @@ pub(super) struct Pace {
     #[serde(flatten)]
     all: Limit,
     budget_left: Option<u32>,
+    /// `null` where the pace is not shared.
+    replicas: Option<Replicas>,
     /// Of the `[[rate_limit]]` tables, the most specific first.
     limits: Vec<Named>,
+}
+
+#[derive(Serialize)]
+struct Replicas {
+    /// How many there are, this one included.
+    count: u32,
+    /// Whether the store answers now through which they hear each other.
+    store_up: bool,
 }
 
 #[derive(Serialize)]
@@ -42,6 +52,7 @@ impl Pace {
         Self {
             all: limit(&state.profile),
             budget_left: state.budget_left,
+            replicas: state.replicas.map(|(count, store_up)| Replicas { count: count.get(), store_up }),
             limits: state
                 .limits
                 .iter()

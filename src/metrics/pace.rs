@@ -28,6 +28,15 @@ const BUDGET_LEFT: About = About {
     help: "Requests that are left of the budget in its current window; no sample without a budget.",
 };
 
+const REPLICAS: About = About {
+    name: "cxone_proxy_replicas",
+    help: "Replicas that share a profile's pace, this one included; no sample without a shared store.",
+};
+const STORE_UP: About = About {
+    name: "cxone_proxy_shared_store_up",
+    help: "1 while the store answers through which replicas share their pace, else 0; no sample without one.",
+};
+
 /// One limit at this moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LimitReading {
@@ -45,6 +54,8 @@ pub struct LimitReading {
     pub waiting: usize,
     /// What is left of the profile's budget, with one of its limits.
     pub budget_left: Option<u32>,
+    /// How many replicas share the profile's pace, and whether they are heard now; with one of its limits.
+    pub replicas: Option<(u32, bool)>,
 }
 
 /// Reads all limits when somebody asks.
@@ -60,7 +71,8 @@ impl PaceCollector {
     ) -> prometheus::Result<Self> {
         let of_limits =
             [LIMITED, LEARNED_RATE, PAUSED, QUEUE_LENGTH].map(|about| about.desc(&["limit", "profile"]));
-        let descs = of_limits.into_iter().chain([BUDGET_LEFT.desc(&["profile"])]);
+        let of_profiles = [BUDGET_LEFT, REPLICAS, STORE_UP].map(|about| about.desc(&["profile"]));
+        let descs = of_limits.into_iter().chain(of_profiles);
         Ok(Self { read: Arc::new(read), descs: descs.collect::<Result<_, _>>()? })
     }
 }
@@ -77,15 +89,19 @@ impl Collector for PaceCollector {
                 Some(gauge(&[("limit", &own.limit), ("profile", &own.profile)], value(own)?))
             }))
         };
-        let budgets = readings
-            .iter()
-            .filter_map(|own| Some(gauge(&[("profile", &own.profile)], f64::from(own.budget_left?))));
+        let of_profile = |about: About, value: &dyn Fn(&LimitReading) -> Option<f64>| {
+            about.gauges(
+                readings.iter().filter_map(|own| Some(gauge(&[("profile", &own.profile)], value(own)?))),
+            )
+        };
         vec![
             each(LIMITED, &|own| Some(f64::from(u8::from(own.limited)))),
             each(LEARNED_RATE, &|own| own.learned_rate),
             each(PAUSED, &|own| Some(own.paused.as_secs_f64())),
             each(QUEUE_LENGTH, &|own| Some(number(own.waiting as u64))),
-            BUDGET_LEFT.gauges(budgets),
+            of_profile(BUDGET_LEFT, &|own| own.budget_left.map(f64::from)),
+            of_profile(REPLICAS, &|own| own.replicas.map(|(number, _)| f64::from(number))),
+            of_profile(STORE_UP, &|own| own.replicas.map(|(_, heard)| f64::from(u8::from(heard)))),
         ]
     }
 }

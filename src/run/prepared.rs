@@ -31,6 +31,8 @@ pub(super) struct Prepared {
     pub(super) origins: Origins,
     pub(super) health: Arc<Health>,
     pub(super) pace: Arc<Pace>,
+    /// Shares it with other replicas.
+    pub(super) sharing: Option<TaskGuard>,
 }
 
 /// Where a profile's requests go.

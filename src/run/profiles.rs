@@ -20,11 +20,11 @@ use crate::discovery::{self, Discoverer};
 use crate::drain::{Drain, Phase};
 use crate::metrics::{LimitReading, Metrics, ProfileMetrics};
 use crate::pause::Pause;
-use crate::proxy::pace::{LimitState, Pace, PaceState};
+use crate::proxy::pace::{self, LimitState, Pace, PaceState};
 use crate::proxy::{self, ApiUpstream, Budget, Callers, Connect, Refusals};
 use crate::reloads::Reloads;
 use crate::server::{Bound, Listen};
-use crate::tokens::{self, Network, TokenSource};
+use crate::tokens::{self, Network, Replicas, TokenSource};
 use crate::traces::Traces;
 use crate::upstream;
 
@@ -75,6 +75,15 @@ pub(super) fn prepare(
             None => place(config, profile, &tokens, common.clock, tasks, &mut own_tasks)?,
         };
         let learned = known.filter(|(old, _)| old.pace == profile.pace).map(|(_, own)| Arc::clone(&own.pace));
+        let limits = learned.unwrap_or_else(|| Arc::new(Pace::new(&profile.name, &profile.pace)));
+        let shares_on = known.filter(|(old, own)| {
+            let same_store = before.is_some_and(|before| before.config.redis == config.redis);
+            same_store && old.oauth == profile.oauth && Arc::ptr_eq(&own.pace, &limits)
+        });
+        let sharing = match shares_on {
+            Some((_, own)) => own.sharing.clone(),
+            None => share(config, profile, &limits, common.clock, tasks),
+        };
         let earlier = config.profiles.iter().take(index);
         let listener = profile.listen.as_ref().map(|listen| {
             let same = earlier.filter(|other| other.listen.as_ref() == Some(listen)).count();
@@ -95,7 +104,8 @@ pub(super) fn prepare(
             metrics,
             origins: profile.oauth.origins.clone(),
             health: known.map(|(_, own)| Arc::clone(&own.health)).unwrap_or_default(),
-            pace: learned.unwrap_or_else(|| Arc::new(Pace::new(&profile.name, &profile.pace))),
+            pace: limits,
+            sharing,
         });
     }
     Ok(prepared)
@@ -149,6 +159,28 @@ fn keep_fresh(
         .instrument(span),
     );
     Ok((source, guard))
+}
+
+/// Shares the pace of a profile with the other replicas, where there is a store for that.
+fn share(
+    config: &Config,
+    profile: &Configured,
+    pace: &Arc<Pace>,
+    clock: &Clock,
+    tasks: &mut JoinSet<TaskEnd>,
+) -> Option<TaskGuard> {
+    let topic = format!("pace of {}", profile.name);
+    let replicas = Replicas::new(&profile.oauth, clock, config.redis.as_ref()?, &topic);
+    let task = pace::share(Arc::clone(pace), replicas);
+    let (guard, gone) = TaskGuard::new();
+    let until_gone = async move {
+        tokio::select! {
+            () = task => TaskEnd::Unexpected,
+            () = gone => TaskEnd::Expected,
+        }
+    };
+    tasks.spawn(until_gone.instrument(span(config, "pace", &profile.name)));
+    Some(guard)
 }
 
 /// Where a profile's requests go; where that is to be discovered, the task that does so starts here.
@@ -232,17 +264,22 @@ pub(super) fn show_limits(prepared: &[Prepared], metrics: &Metrics) -> ShownLimi
 }
 
 fn readings(profile: &str, state: &PaceState) -> Vec<LimitReading> {
-    let reading = |limit: &str, own: &LimitState, budget_left| LimitReading {
+    let reading = |limit: &str, own: &LimitState| LimitReading {
         profile: profile.to_owned(),
         limit: limit.to_owned(),
         limited: own.limited,
         learned_rate: own.rate,
         paused: own.paused.unwrap_or_default(),
         waiting: own.waiting,
-        budget_left,
+        ..LimitReading::default()
     };
-    let limits = state.limits.iter().map(|(limit, own)| reading(limit, own, None));
-    [reading("default", &state.profile, state.budget_left)].into_iter().chain(limits).collect()
+    let own = LimitReading {
+        budget_left: state.budget_left,
+        replicas: state.replicas.map(|(number, heard)| (number.get(), heard)),
+        ..reading("default", &state.profile)
+    };
+    let limits = state.limits.iter().map(|(limit, own)| reading(limit, own));
+    [own].into_iter().chain(limits).collect()
 }
 
 /// How the proxy is set up, with a member of `CDN-Loop` of this process's own.

@@ -41,6 +41,9 @@ pub trait TokenEndpoint: Send + Sync + 'static {
 
     /// The endpoint's address and the program's name there.
     fn account(&self) -> &Arc<Account>;
+
+    /// What the credentials keep to themselves, for keys that are made of it. Takes two seconds at most.
+    fn key_material(&self) -> impl Future<Output = Zeroizing<Vec<u8>>> + Send;
 }
 
 /// One token endpoint, with one account there. `Debug` shows no secret.
@@ -63,11 +66,6 @@ impl Endpoint {
         let client = HttpClient::new(network)?;
         let writer = RequestWriter::new(grant, &clock);
         Ok(Self { client, url: token_url, scopes, writer, account, clock, skew: Mutex::new(Repeats::new()) })
-    }
-
-    /// What the credentials keep to themselves, for keys that are made of it. Takes two seconds at most.
-    pub(super) async fn key_material(&self) -> Zeroizing<Vec<u8>> {
-        self.writer.key_material().await
     }
 
     async fn send(&self, request: &mut EncodedRequest, sent: Now) -> Result<RawResponse, Cause> {
@@ -149,6 +147,10 @@ impl TokenEndpoint for Endpoint {
 
     fn account(&self) -> &Arc<Account> {
         &self.account
+    }
+
+    async fn key_material(&self) -> Zeroizing<Vec<u8>> {
+        self.writer.key_material().await
     }
 }
 

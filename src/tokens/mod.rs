@@ -51,7 +51,7 @@ pub use grant::{Account, ClientAuth, Grant, GrantType};
 pub use http_client::HttpClientError;
 pub use refresh_task::RefreshTask;
 pub use scopes::Scopes;
-pub use shared::{RedisSettings, SharedEndpoint, StoreError, try_store};
+pub use shared::{Heard, RedisSettings, Replicas, SharedEndpoint, StoreError, try_store};
 pub use snapshot::{Snapshot, State};
 pub use source::{RequestKey, TokenSource};
 pub use token::{AccessToken, RefreshToken, TokenRequest};

@@ -11,6 +11,9 @@
 //! a token is needed, about once in an hour. Refresh tokens stay with the process that got them: a store that comes
 //! back from a snapshot would bring back one that was used.
 
+#[cfg(test)]
+mod model;
+mod replicas;
 mod scripts;
 mod seal;
 mod store;
@@ -24,8 +27,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
+pub use self::replicas::{Heard, Replicas};
 use self::seal::Seal;
-use self::store::{Lease, Session, Store};
+use self::store::{Lease, Store, TokenSession, TokenStore};
 pub use self::store::{RedisSettings, StoreError};
 use super::claims::Claims;
 use super::endpoint::{Endpoint, TokenEndpoint};
@@ -50,9 +54,9 @@ const SLACK: Duration = Duration::from_secs(2);
 
 /// A token endpoint behind a store. Without a store it is the endpoint alone.
 #[derive(Debug)]
-pub struct SharedEndpoint {
-    endpoint: Endpoint,
-    store: Option<Store>,
+pub struct SharedEndpoint<E = Endpoint, S = Store> {
+    endpoint: E,
+    store: Option<S>,
     /// Who takes leases.
     owner: String,
     /// What was given out, the last one at the end: somebody needs another one.
@@ -93,6 +97,11 @@ pub async fn try_store(settings: &RedisSettings) -> Result<(), StoreError> {
     }
 }
 
+/// Whose token it is: equal in replicas that may share one.
+fn identity(account: &Account, grant: GrantType, scopes: &Scopes) -> String {
+    [&account.token_url, grant.as_str(), &account.id, &scopes.names().join(" ")].join("\n")
+}
+
 fn new_owner() -> String {
     format!("{:032x}", fastrand::u128(..))
 }
@@ -100,7 +109,12 @@ fn new_owner() -> String {
 impl SharedEndpoint {
     /// Connects nowhere yet.
     pub(super) fn new(endpoint: Endpoint, redis: Option<&RedisSettings>) -> Self {
-        let store = redis.map(|settings| Store::new(settings.clone()));
+        Self::with(endpoint, redis.map(|settings| Store::new(settings.clone())))
+    }
+}
+
+impl<E: TokenEndpoint, S: TokenStore> SharedEndpoint<E, S> {
+    fn with(endpoint: E, store: Option<S>) -> Self {
         let failures = Mutex::new(Repeats::new());
         Self { endpoint, store, owner: new_owner(), given: Mutex::default(), failures }
     }
@@ -108,10 +122,11 @@ impl SharedEndpoint {
     /// Takes the token of another replica, or asks for one and publishes it. The error is the store's.
     async fn shared(
         &self,
-        store: &Store,
+        store: &S,
         request: &mut Option<TokenRequest>,
     ) -> Result<Result<TokenResponse, RequestError>, StoreError> {
-        let identity = self.identity();
+        let grant = self.endpoint.grant_type(&TokenRequest::LogIn);
+        let identity = identity(self.endpoint.account(), grant, self.endpoint.scopes());
         let seal = Seal::new(&self.endpoint.key_material().await, &identity);
         let mut session = store.connect(&seal.name(), &self.owner).await?;
         let patience = Instant::now() + LEASE + LOOK_EVERY;
@@ -143,7 +158,7 @@ impl SharedEndpoint {
     fn another(&self, seal: &Seal, stored: Option<(Vec<u8>, Duration)>) -> Option<Found> {
         let (sealed, remaining) = stored?;
         // What cannot be opened is nobody's: it is replaced.
-        let found = seal.open(sealed).map(|record| Found { record, remaining })?;
+        let found = seal.open::<Record>(sealed).map(|record| Found { record, remaining })?;
         let digest = digest(&SHA256, found.record.access_token.as_bytes());
         let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         let is_known = given.iter().any(|given| given.digest.as_ref() == digest.as_ref());
@@ -163,22 +178,15 @@ impl SharedEndpoint {
         given.push_back(Given { digest, ends });
     }
 
-    /// Whose token it is: equal in replicas that may share one.
-    fn identity(&self) -> String {
-        let Account { token_url, id, .. } = &**self.endpoint.account();
-        let grant = self.endpoint.grant_type(&TokenRequest::LogIn).as_str();
-        [token_url, grant, id, &self.endpoint.scopes().names().join(" ")].join("\n")
-    }
-
     /// Of the last step with the store: the token is good whatever comes of it, and a lease ends by itself.
-    fn say(&self, store: &Store, outcome: Result<(), StoreError>) {
+    fn say(&self, store: &S, outcome: Result<(), StoreError>) {
         match outcome {
             Ok(()) => self.store_works(store),
             Err(error) => self.store_failed(store, &error),
         }
     }
 
-    fn store_failed(&self, store: &Store, error: &StoreError) {
+    fn store_failed(&self, store: &S, error: &StoreError) {
         let reason = error.to_string();
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(due) = failures.met(reason.clone(), Instant::now()) {
@@ -193,7 +201,7 @@ impl SharedEndpoint {
         }
     }
 
-    fn store_works(&self, store: &Store) {
+    fn store_works(&self, store: &S) {
         let ended = self.failures.lock().unwrap_or_else(PoisonError::into_inner).end(Instant::now());
         if ended.is_some() {
             tracing::info!(store = store.address(), "the shared store {} is used again", store.address());
@@ -201,7 +209,7 @@ impl SharedEndpoint {
     }
 }
 
-impl TokenEndpoint for SharedEndpoint {
+impl<E: TokenEndpoint, S: TokenStore> TokenEndpoint for SharedEndpoint<E, S> {
     /// With a store it may take as long as the request of another replica. Dropping it closes the connections; a
     /// lease ends by itself.
     async fn request(&self, request: TokenRequest) -> Result<TokenResponse, RequestError> {
@@ -231,11 +239,15 @@ impl TokenEndpoint for SharedEndpoint {
     fn account(&self) -> &Arc<Account> {
         self.endpoint.account()
     }
+
+    async fn key_material(&self) -> Zeroizing<Vec<u8>> {
+        self.endpoint.key_material().await
+    }
 }
 
 /// Publishes what was obtained, and gives the lease back. A lifetime counts from the moment when the token was asked for.
 async fn end(
-    session: &mut Session,
+    session: &mut impl TokenSession,
     lease: Lease,
     seal: &Seal,
     outcome: &Result<TokenResponse, RequestError>,

@@ -68,6 +68,10 @@ impl TokenEndpoint for Script {
     fn account(&self) -> &Arc<Account> {
         &self.account
     }
+
+    async fn key_material(&self) -> zeroize::Zeroizing<Vec<u8>> {
+        zeroize::Zeroizing::default()
+    }
 }
 
 /// The pages and what they show; all of it ends with the test.

@@ -182,6 +182,17 @@ impl Controller {
         false
     }
 
+    /// Nothing is to be sent until then: somebody else's request was rejected. True where the limit was not known.
+    pub(super) fn paused(&mut self, now: Duration, until: Duration) -> bool {
+        let Some(learned) = &mut self.0 else {
+            self.0 = Some(Learned::new(now, until));
+            return true;
+        };
+        learned.paused_until = learned.paused_until.max(until);
+        learned.last_rejection = now;
+        false
+    }
+
     /// Forgets a limit that has not been met for a while. True where it is forgotten now.
     pub(super) fn forget(&mut self, now: Duration) -> bool {
         let quiet = self

@@ -26,9 +26,26 @@ pub struct FixedLimit {
     pub spacing: Option<Duration>,
 }
 
+impl FixedLimit {
+    /// The part of each of so many replicas that share it. One request at once is the least.
+    #[must_use]
+    fn divided(self, among: NonZeroU32) -> Self {
+        Self {
+            rate: self.rate.map(|rate| rate.divided(among)),
+            concurrent: self
+                .concurrent
+                .map(|most| NonZeroU32::new(most.get() / among).unwrap_or(NonZeroU32::MIN)),
+            spacing: self.spacing.map(|spacing| spacing.saturating_mul(among.get())),
+        }
+    }
+}
+
 /// What has been used of it.
 #[derive(Debug)]
 pub(super) struct Fixed {
+    /// What all replicas have together.
+    configured: FixedLimit,
+    /// This replica's part.
     limit: FixedLimit,
     window: Option<Window>,
     /// The even distance between two starts, and when the next one is due.
@@ -48,15 +65,24 @@ pub(super) enum Start {
 
 impl Fixed {
     pub(super) fn new(limit: FixedLimit) -> Self {
-        let step = limit.rate.map(|rate| rate.per / rate.count.get()).filter(|step| *step <= EVEN);
         Self {
+            configured: limit,
             limit,
             window: limit.rate.map(Window::new),
-            step: step.unwrap_or_default(),
+            step: step(limit),
             next_step: Duration::ZERO,
             last: None,
             in_use: 0,
         }
+    }
+
+    /// So many replicas share the limit from now on. What was used stays used.
+    pub(super) fn share_among(&mut self, replicas: NonZeroU32) {
+        self.limit = self.configured.divided(replicas);
+        if let (Some(window), Some(rate)) = (&mut self.window, self.limit.rate) {
+            window.set_rate(rate);
+        }
+        self.step = step(self.limit);
     }
 
     /// True where requests must say when they have ended.
@@ -99,6 +125,12 @@ impl Fixed {
     pub(super) fn give_back(&mut self) {
         self.in_use = self.in_use.saturating_sub(1);
     }
+}
+
+/// The even distance between two starts.
+fn step(limit: FixedLimit) -> Duration {
+    let step = limit.rate.map(|rate| rate.per / rate.count.get()).filter(|step| *step <= EVEN);
+    step.unwrap_or_default()
 }
 
 #[cfg(test)]

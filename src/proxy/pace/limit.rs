@@ -4,6 +4,7 @@
 //! moment; the others wait until they are woken, or for their deadline. Cancel safe: a [`Turn`] that is
 //! dropped leaves the line and wakes the next head.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -54,6 +55,8 @@ struct State {
     fixed: Fixed,
     /// Something is configured, so it is always active.
     configured: bool,
+    /// Until when the API has asked for a pause, this replica itself.
+    own_pause: Option<Instant>,
     line: Line<Arc<Notify>>,
     tickets: u64,
 }
@@ -119,6 +122,7 @@ impl Limit {
                 learned: Controller::default(),
                 fixed: Fixed::new(fixed),
                 configured,
+                own_pause: None,
                 line: Line::new(),
                 tickets: 0,
             }),
@@ -148,11 +152,9 @@ impl Limit {
     pub(super) fn rejected(&self, now: Instant, sent: Instant, retry_after: Option<Duration>) {
         let mut state = self.lock();
         self.forget(&mut state, now);
+        state.own_pause = state.own_pause.max(retry_after.and_then(|after| now.checked_add(after)));
         if state.learned.rejected(self.moment(now), self.moment(sent), retry_after) {
-            if !state.configured {
-                self.active.store(true, Ordering::Release);
-                self.counts.active.fetch_add(1, Ordering::Release);
-            }
+            self.activate(&state);
             tracing::warn!(
                 limit = self.name,
                 retry_after_seconds = retry_after.map(|after| after.as_secs()),
@@ -162,6 +164,40 @@ impl Limit {
         if retry_after.is_some() {
             // Those that cannot wait for so long are to know it now.
             state.line.waiters().for_each(|waiter| waiter.notify_one());
+        }
+    }
+
+    /// The API has rejected a request of another replica, and asked for a pause until then.
+    pub(super) fn paused_elsewhere(&self, now: Instant, until: Instant) {
+        let mut state = self.lock();
+        self.forget(&mut state, now);
+        if state.learned.paused(self.moment(now), self.moment(until)) {
+            self.activate(&state);
+            tracing::warn!(
+                limit = self.name,
+                pause_seconds = (until - now).as_secs(),
+                "another replica has met the CXone API's rate limit: requests are paced from now on"
+            );
+        }
+        state.line.waiters().for_each(|waiter| waiter.notify_one());
+    }
+
+    /// For how long yet the API has asked for a pause, this replica itself.
+    pub(super) fn own_pause(&self, now: Instant) -> Option<Duration> {
+        self.lock().own_pause.filter(|until| *until > now).map(|until| until - now)
+    }
+
+    /// So many replicas share what is configured.
+    pub(super) fn share_among(&self, replicas: NonZeroU32) {
+        let mut state = self.lock();
+        state.fixed.share_among(replicas);
+        state.wake_head();
+    }
+
+    fn activate(&self, state: &State) {
+        if !state.configured {
+            self.active.store(true, Ordering::Release);
+            self.counts.active.fetch_add(1, Ordering::Release);
         }
     }
 

@@ -1,11 +1,12 @@
 //! The limits of one profile, and which of them a request has to wait for.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::Method;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::fixed::FixedLimit;
@@ -13,7 +14,11 @@ use super::limit::{Counts, Limit, LimitState, Permit, Refused, Request};
 use super::line::Caller;
 use super::rate::Rate;
 use super::spending::Spending;
+use crate::backoff::LONGEST_RETRY_AFTER;
 use crate::proxy::rewrite::strip_path_prefix;
+
+/// What replicas call the limit of the requests without one of their own. No path limit is described so.
+const OWN: &str = "";
 
 /// How the requests of one profile are paced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +61,12 @@ pub struct Pace {
     /// The most specific first.
     paths: Vec<(PathLimit, Arc<Limit>)>,
     budget: Option<(Instant, Mutex<Spending>)>,
+    /// The API has asked for a pause, which other replicas are to know.
+    news: Notify,
+    /// How many share what is configured; zero while that is not known.
+    replicas: AtomicU32,
+    /// The store of the replicas answers.
+    hears: AtomicBool,
 }
 
 /// Which limit a request belongs to.
@@ -69,6 +80,8 @@ pub struct PaceState {
     pub profile: LimitState,
     /// How many of the budget are left, where there is one.
     pub budget_left: Option<u32>,
+    /// How many replicas share what is configured, this one included, where that is known; and whether they are heard now.
+    pub replicas: Option<(NonZeroU32, bool)>,
     /// Of each configured limit, with what selects it.
     pub limits: Vec<(String, LimitState)>,
 }
@@ -97,6 +110,9 @@ impl Pace {
             paths: paths.collect(),
             budget: settings.budget.map(|budget| (Instant::now(), Mutex::new(Spending::new(budget)))),
             counts,
+            news: Notify::new(),
+            replicas: AtomicU32::new(0),
+            hears: AtomicBool::new(false),
         }
     }
 
@@ -170,6 +186,56 @@ impl Pace {
     /// The API rejected a request that was sent then.
     pub(in crate::proxy) fn rejected(&self, place: Place, sent: Instant, retry_after: Option<Duration>) {
         self.limit(place).rejected(Instant::now(), sent, retry_after);
+        if retry_after.is_some() {
+            self.news.notify_one();
+        }
+    }
+
+    /// Resolves when there is something that other replicas should know. Cancel safe.
+    pub(super) async fn has_news(&self) {
+        self.news.notified().await;
+    }
+
+    /// The pauses that the API has asked for, this replica itself: which limit, and for how long yet.
+    pub(super) fn own_pauses(&self) -> Vec<(String, Duration)> {
+        let now = Instant::now();
+        let named = self.paths.iter().map(|(path, limit)| (path.describe(), limit));
+        let all = named.chain([(OWN.to_owned(), &self.own)]);
+        all.filter_map(|(name, limit)| Some((name, limit.own_pause(now)?))).collect()
+    }
+
+    /// The API has asked another replica for a pause of this limit that lasts so long yet. One that lasts longer than any
+    /// `Retry-After` is believed is cut.
+    pub(super) fn paused_elsewhere(&self, name: &str, now: Instant, rest: Duration) {
+        if !self.adaptive || rest.is_zero() {
+            return;
+        }
+        let named = self.paths.iter().find(|(path, _)| path.describe() == name).map(|(_, limit)| limit);
+        if let Some(limit) = named.or_else(|| (name == OWN).then_some(&self.own)) {
+            limit.paused_elsewhere(now, now + rest.min(LONGEST_RETRY_AFTER));
+        }
+    }
+
+    /// Other replicas are not heard now. The last number of them goes on to hold, so that together they stay within
+    /// what is configured.
+    pub(super) fn hears_nobody(&self) {
+        self.hears.store(false, Ordering::Relaxed);
+        // One that has never heard of others takes itself for the only one.
+        let _ = self.replicas.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// So many replicas share what is configured from now on.
+    pub(super) fn share_among(&self, number: NonZeroU32) {
+        self.hears.store(true, Ordering::Relaxed);
+        if self.replicas.swap(number.get(), Ordering::Relaxed) == number.get() {
+            return;
+        }
+        for limit in self.paths.iter().map(|(_, limit)| limit).chain([&self.common]) {
+            limit.share_among(number);
+        }
+        if let Some((_, budget)) = &self.budget {
+            lock(budget).share_among(number);
+        }
     }
 
     /// What is known now.
@@ -180,6 +246,8 @@ impl Pace {
         PaceState {
             profile: LimitState { waiting, ..profile },
             budget_left: self.budget.as_ref().map(|(start, budget)| lock(budget).left(now - *start)),
+            replicas: NonZeroU32::new(self.replicas.load(Ordering::Relaxed))
+                .map(|number| (number, self.hears.load(Ordering::Relaxed))),
             limits: self.paths.iter().map(|(path, limit)| (path.describe(), limit.state(now))).collect(),
         }
     }

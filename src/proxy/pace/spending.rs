@@ -1,5 +1,6 @@
 //! The budget of requests: so many in each window, which begins with its first request. Pure.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::rate::Rate;
@@ -7,6 +8,8 @@ use super::rate::Rate;
 /// A budget, and what is left of it.
 #[derive(Debug)]
 pub(super) struct Spending {
+    /// What all replicas have together, and this one's part of it.
+    configured: Rate,
     budget: Rate,
     window: Option<Window>,
 }
@@ -19,7 +22,12 @@ struct Window {
 
 impl Spending {
     pub(super) fn new(budget: Rate) -> Self {
-        Self { budget, window: None }
+        Self { configured: budget, budget, window: None }
+    }
+
+    /// So many replicas share the budget from now on. What was spent stays spent.
+    pub(super) fn share_among(&mut self, replicas: NonZeroU32) {
+        self.budget = self.configured.divided(replicas);
     }
 
     /// How many requests are left.
@@ -55,8 +63,6 @@ impl Spending {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use super::*;
 
     #[test]
@@ -70,5 +76,9 @@ mod tests {
         assert_eq!((spending.look(at(65)), spending.left(at(65))), (Ok(()), 2));
         assert_eq!(spending.spend(at(70)), Ok(()));
         assert_eq!(spending.left(at(129)), 1, "a window begins with its first request");
+        spending.share_among(NonZeroU32::new(2).unwrap());
+        assert_eq!((spending.left(at(70)), spending.spend(at(70))), (0, Err(at(60))));
+        spending.share_among(NonZeroU32::MIN);
+        assert_eq!(spending.left(at(70)), 1);
     }
 }

@@ -30,6 +30,11 @@ impl Window {
         Self { rate, groups: VecDeque::new(), used: 0 }
     }
 
+    /// Another rate from now on; what has started stays counted.
+    pub(super) fn set_rate(&mut self, rate: Rate) {
+        self.rate = rate;
+    }
+
     /// A request starts.
     pub(super) fn take(&mut self, now: Duration) {
         self.expire(now);

@@ -125,6 +125,10 @@ impl TokenEndpoint for Script {
     fn account(&self) -> &Arc<Account> {
         &self.account
     }
+
+    async fn key_material(&self) -> zeroize::Zeroizing<Vec<u8>> {
+        zeroize::Zeroizing::default()
+    }
 }
 
 impl TokenObserver for Script {

@@ -46,6 +46,31 @@ if redis.call('TYPE', KEYS[1])['ok'] == 'string' and redis.call('GET', KEYS[1]) 
 end
 return redis.status_reply('OK')";
 
+/// Puts the message `ARGV[2]` of the owner `ARGV[1]` into `KEYS[1]`, and returns those of the others, each as owner, age in
+/// milliseconds and message. One that is older than `ARGV[3]` milliseconds, or from the future, is removed.
+pub(super) const EXCHANGE: &str = "
+local kind = redis.call('TYPE', KEYS[1])['ok']
+if kind ~= 'none' and (kind ~= 'hash' or redis.call('HLEN', KEYS[1]) > 1000) then
+  redis.call('DEL', KEYS[1])
+end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now) .. ':' .. ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+local all = redis.call('HGETALL', KEYS[1])
+local found = {}
+for i = 1, #all, 2 do
+  local colon = string.find(all[i + 1], ':', 1, true)
+  local written = colon and tonumber(string.sub(all[i + 1], 1, colon - 1))
+  local age = written and now - written
+  if not age or age < 0 or age > tonumber(ARGV[3]) then
+    redis.call('HDEL', KEYS[1], all[i])
+  elseif all[i] ~= ARGV[1] then
+    table.insert(found, {all[i], age, string.sub(all[i + 1], colon + 1)})
+  end
+end
+return found";
+
 /// The number that a key holds. One beyond the year 2100 is none of ours.
 const NUMBER: &str = "
 local function number(key)

@@ -2,16 +2,17 @@
 //!
 //! The key comes from the client secret by HKDF-SHA256 (RFC 5869), bound to whose token it is, and so does the name under
 //! which it is stored. Replicas with another secret neither read nor overwrite each other's record. AES-256-GCM with
-//! a nonce of chance for each record; a record is written about once in an hour.
+//! a nonce of chance for each record. A token is written about once in an hour. What replicas tell each other is written
+//! five times in a second, under another key, which protects no token.
 
 use std::fmt::Write as _;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use aws_lc_rs::rand;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
-
-use super::Record;
 
 /// Changes where the form of records does.
 const VERSION: &[u8] = b"cxone-proxy shared token 2";
@@ -55,7 +56,7 @@ impl Seal {
     }
 
     /// The record, sealed. `None` where this machine gives no random numbers.
-    pub(super) fn close(&self, record: &Record) -> Option<Vec<u8>> {
+    pub(super) fn close(&self, record: &impl Serialize) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).ok()?;
         let mut text = serde_json::to_vec(record).ok()?;
@@ -66,7 +67,7 @@ impl Seal {
     }
 
     /// The record; `None` where it was sealed otherwise, or is none.
-    pub(super) fn open(&self, sealed: Vec<u8>) -> Option<Record> {
+    pub(super) fn open<T: DeserializeOwned>(&self, sealed: Vec<u8>) -> Option<T> {
         let mut sealed = Zeroizing::new(sealed);
         let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
@@ -79,6 +80,7 @@ impl Seal {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::Record;
     use super::*;
 
     fn record(token: &str) -> Record {
@@ -96,11 +98,11 @@ mod tests {
         let sealed = own.close(&record("t0ken")).unwrap();
         assert!(!sealed.windows(5).any(|window| window == b"t0ken"));
         assert_ne!(sealed, own.close(&record("t0ken")).unwrap(), "each has a nonce of its own");
-        let opened = Seal::new(b"secret", "who").open(sealed.clone()).unwrap();
+        let opened: Record = Seal::new(b"secret", "who").open(sealed.clone()).unwrap();
         assert_eq!(*opened.access_token, "t0ken");
         assert_eq!((opened.scopes, opened.area.as_deref()), (Some(vec!["a".to_owned()]), Some("na1")));
         for other in [Seal::new(b"secres", "who"), Seal::new(b"secret", "whu")] {
-            assert!(other.open(sealed.clone()).is_none());
+            assert!(other.open::<Record>(sealed.clone()).is_none());
             assert_ne!(other.name(), own.name());
         }
     }
@@ -112,12 +114,12 @@ mod tests {
             let mut sealed = own.close(&record("t0ken")).unwrap();
             let at = at % sealed.len();
             sealed[at] ^= 1 << bit;
-            prop_assert!(own.open(sealed).is_none());
+            prop_assert!(own.open::<Record>(sealed).is_none());
         }
 
         #[test]
         fn garbage_is_not_opened(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            prop_assert!(Seal::new(b"secret", "who").open(bytes).is_none());
+            prop_assert!(Seal::new(b"secret", "who").open::<Record>(bytes).is_none());
         }
     }
 }

@@ -91,37 +91,95 @@ impl From<RedisError> for StoreError {
     }
 }
 
+/// Where a token is shared. Tests put a model here.
+pub trait TokenStore: Send + Sync + 'static {
+    /// A connection of one owner for one record.
+    type Session: TokenSession;
+
+    /// The address, for people.
+    fn address(&self) -> &str;
+
+    /// Connects for the record of this name. An owner may take its lease as often as it wants.
+    fn connect(
+        &self,
+        name: &str,
+        owner: &str,
+    ) -> impl Future<Output = Result<Self::Session, StoreError>> + Send;
+}
+
+/// One record of a store.
+pub trait TokenSession: Send {
+    /// The record as it is stored, and for how long yet.
+    fn read(&mut self) -> impl Future<Output = Result<Option<(Vec<u8>, Duration)>, StoreError>> + Send;
+
+    /// The lease, unless another owner has it.
+    fn lease(&mut self, length: Duration) -> impl Future<Output = Result<Option<Lease>, StoreError>> + Send;
+
+    /// Publishes a record for as long as its token lives, unless a later lease has published one, and gives the lease
+    /// back.
+    fn publish(
+        &mut self,
+        lease: Lease,
+        sealed: &[u8],
+        lifetime: Duration,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Gives the lease back, where this owner has it.
+    fn give_back(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
 /// The store of the replicas.
 #[derive(Debug)]
-pub(super) struct Store {
+pub struct Store {
     settings: RedisSettings,
 }
 
 /// A connection of one owner for the record of one set of credentials.
-pub(super) struct Session {
+pub struct Session {
     connection: MultiplexedConnection,
     record: String,
     fence: String,
     lease: String,
+    replicas: String,
     owner: String,
 }
 
 /// The right to ask the token endpoint. Of two, the later one has the higher number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Lease(u64);
+pub struct Lease(u64);
+
+#[cfg(test)]
+impl Lease {
+    pub(super) fn numbered(number: u64) -> Self {
+        Self(number)
+    }
+
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+}
 
 impl Store {
     pub(super) fn new(settings: RedisSettings) -> Self {
         Self { settings }
     }
 
-    /// The address, for people.
-    pub(super) fn address(&self) -> &str {
+    /// The password as its file has it now, else as it was at the start.
+    async fn password(&self) -> Option<Secret> {
+        let (path, at_start) = self.settings.password.clone()?;
+        let read = spawn_blocking(move || Secret::from_file_within(&path, READING)).await;
+        Some(read.ok().and_then(Result::ok).unwrap_or(at_start))
+    }
+}
+
+impl TokenStore for Store {
+    type Session = Session;
+
+    fn address(&self) -> &str {
         &self.settings.url
     }
 
-    /// Connects for the record of this name. An owner may take its lease as often as it wants.
-    pub(super) async fn connect(&self, name: &str, owner: &str) -> Result<Session, StoreError> {
+    async fn connect(&self, name: &str, owner: &str) -> Result<Session, StoreError> {
         let info = self.settings.url.as_str().into_connection_info()?;
         // Old servers do not know what that would send.
         let log_in = info.redis_settings().clone().set_skip_set_lib_name();
@@ -140,21 +198,14 @@ impl Store {
             record: key("token"),
             fence: key("fence"),
             lease: key("lease"),
+            replicas: key("replicas"),
             owner: owner.to_owned(),
         })
     }
-
-    /// The password as its file has it now, else as it was at the start.
-    async fn password(&self) -> Option<Secret> {
-        let (path, at_start) = self.settings.password.clone()?;
-        let read = spawn_blocking(move || Secret::from_file_within(&path, READING)).await;
-        Some(read.ok().and_then(Result::ok).unwrap_or(at_start))
-    }
 }
 
-impl Session {
-    /// The record as it is stored, and for how long yet.
-    pub(super) async fn read(&mut self) -> Result<Option<(Vec<u8>, Duration)>, StoreError> {
+impl TokenSession for Session {
+    async fn read(&mut self) -> Result<Option<(Vec<u8>, Duration)>, StoreError> {
         let script = Script::new(scripts::READ);
         let call = script.key(&self.record);
         let read = in_time(call.invoke_async(&mut self.connection)).await?;
@@ -163,8 +214,7 @@ impl Session {
         Ok(record.map(|record| (record, Duration::from_millis(remaining))))
     }
 
-    /// The lease, unless another owner has it.
-    pub(super) async fn lease(&mut self, length: Duration) -> Result<Option<Lease>, StoreError> {
+    async fn lease(&mut self, length: Duration) -> Result<Option<Lease>, StoreError> {
         let script = scripts::with_numbers(scripts::LEASE);
         let mut call = script.key(&self.lease);
         call.key(&self.fence).arg(&self.owner).arg(millis(length));
@@ -172,14 +222,7 @@ impl Session {
         Ok(number.map(Lease))
     }
 
-    /// Publishes a record for as long as its token lives, unless a later lease has published one, and gives the lease
-    /// back.
-    pub(super) async fn publish(
-        &mut self,
-        lease: Lease,
-        sealed: &[u8],
-        lifetime: Duration,
-    ) -> Result<(), StoreError> {
+    async fn publish(&mut self, lease: Lease, sealed: &[u8], lifetime: Duration) -> Result<(), StoreError> {
         let script = scripts::with_numbers(scripts::PUBLISH);
         let mut call = script.key(&self.lease);
         call.key(&self.fence).key(&self.record);
@@ -187,11 +230,25 @@ impl Session {
         in_time(call.invoke_async(&mut self.connection)).await
     }
 
-    /// Gives the lease back, where this owner has it.
-    pub(super) async fn give_back(&mut self) -> Result<(), StoreError> {
+    async fn give_back(&mut self) -> Result<(), StoreError> {
         let script = Script::new(scripts::GIVE_BACK);
         let mut call = script.key(&self.lease);
         call.arg(&self.owner);
+        in_time(call.invoke_async(&mut self.connection)).await
+    }
+}
+
+impl Session {
+    /// Stores a message of this owner, and returns those of the others: who, for how many milliseconds it has been
+    /// there, and the message. One that is older than `longest` is nobody's.
+    pub(super) async fn exchange(
+        &mut self,
+        message: &[u8],
+        longest: Duration,
+    ) -> Result<Vec<(Vec<u8>, u64, Vec<u8>)>, StoreError> {
+        let script = Script::new(scripts::EXCHANGE);
+        let mut call = script.key(&self.replicas);
+        call.arg(&self.owner).arg(message).arg(millis(longest));
         in_time(call.invoke_async(&mut self.connection)).await
     }
 }

@@ -1,5 +1,6 @@
-//! Section 12: replicas that share one token through Redis.
+//! Section 12: replicas that share one token and one pace through Redis.
 
+mod pace;
 mod server;
 
 use std::time::Duration;
@@ -102,7 +103,11 @@ async fn a_user_with_few_rights_is_enough() {
     replicas.ask_all().await;
     assert_eq!(replicas.asked(), 1);
     assert!(!replicas.all().any(|process| warned(process, "is not used")));
-    assert_eq!(redis.keys().len(), 2, "{:?}", redis.keys());
+    assert!(!replicas.all().any(|process| warned(process, "not shared")));
+    let keys = redis.keys();
+    let kinds = [":token", ":fence", ":replicas"];
+    let are_kinds = keys.iter().all(|key| kinds.iter().any(|kind| key.ends_with(kind)));
+    assert!(keys.len() == kinds.len() && are_kinds, "{keys:?}");
 }
 
 #[tokio::test]

@@ -133,3 +133,34 @@ async fn identified_callers_take_turns() {
     let few = served.iter().take(6).filter(|(_, caller)| caller.as_deref() == Some("few")).count();
     assert_eq!(few, 2, "both of the few, although ten of the many came before the second");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_another_replica_holds_here_and_is_not_told_on() {
+    let limit = limit(FixedLimit::default(), 100);
+    let start = Instant::now();
+    limit.paused_elsewhere(start, start + 3 * SECOND);
+    assert!(limit.is_active());
+    assert_eq!(limit.own_pause(start), None);
+    limit.acquire(request(10 * SECOND)).await.unwrap();
+    assert_eq!(start.elapsed(), 3 * SECOND);
+    // The same again is no other pause, and a shorter one ends none.
+    let now = Instant::now();
+    limit.paused_elsewhere(now, now);
+    assert!(limit.state(now).paused.is_none());
+    limit.rejected(now, now, Some(2 * SECOND));
+    assert_eq!(limit.own_pause(now + SECOND), Some(SECOND));
+    assert_eq!(limit.own_pause(now + 2 * SECOND), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_share_what_is_configured() {
+    let rate = Rate { count: NonZeroU32::new(4).unwrap(), per: SECOND };
+    let limit = limit(FixedLimit { rate: Some(rate), ..FixedLimit::default() }, 100);
+    limit.share_among(NonZeroU32::new(2).unwrap());
+    let start = Instant::now();
+    let starts = join_all((0..4).map(|_| async {
+        limit.acquire(request(10 * SECOND)).await.unwrap();
+        start.elapsed().as_secs()
+    }));
+    assert_eq!(starts.await, [0, 0, 1, 1]);
+}
