@@ -8,6 +8,7 @@
 //! What every request counts (status, duration, in flight) lies in one table a core and profile, see
 //! `profile`; all else in counters of the `prometheus` crate.
 
+mod begun;
 mod clients;
 mod counters;
 mod families;

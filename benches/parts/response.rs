@@ -41,7 +41,7 @@ pub(super) fn count() -> Part {
     let metrics = Metrics::new("bench", UNIX_EPOCH).profile("default");
     let taken = Duration::from_millis(20);
     Part::new("metrics_of_a_request", move || {
-        let in_flight = metrics.enter();
+        let in_flight = metrics.enter(tokio::time::Instant::now());
         metrics.upstream_response(black_box(StatusCode::OK), taken);
         metrics.response(black_box(&Method::GET), StatusCode::OK);
         metrics.request_finished(taken);

@@ -89,6 +89,8 @@ struct Token {
 struct Requests {
     total: u64,
     in_flight: usize,
+    /// How long the oldest of them has been in flight; `null` where there is none.
+    oldest_in_flight_seconds: Option<u64>,
     abandoned: u64,
     /// Responses to clients, by status.
     statuses: Statuses,
@@ -188,6 +190,10 @@ fn profile<'a>(pages: &Pages, own: &'a ProfilePages, now: Now) -> Profile<'a> {
         requests: Requests {
             total: own.metrics.responses(),
             in_flight: own.metrics.in_flight(),
+            oldest_in_flight_seconds: own
+                .metrics
+                .oldest_in_flight()
+                .map(|began| now.steady.saturating_duration_since(began).as_secs()),
             abandoned: own.metrics.abandoned_requests(),
             statuses: own.metrics.statuses(),
         },
@@ -268,6 +274,7 @@ impl Requests {
         Self {
             total: self.total + other.total,
             in_flight: self.in_flight + other.in_flight,
+            oldest_in_flight_seconds: self.oldest_in_flight_seconds.max(other.oldest_in_flight_seconds),
             abandoned: self.abandoned + other.abandoned,
             statuses: added(self.statuses, &other.statuses),
         }

@@ -6,11 +6,13 @@ mod reading;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use tokio::time::Instant;
 
+use super::begun::Begun;
 use super::histogram::Histogram;
 use super::latencies::{Latencies, Recorded};
 use super::rare::{Rare, RareOf};
@@ -60,6 +62,8 @@ struct Core {
     added: Spread,
     upstream: Spread,
     in_flight: AtomicUsize,
+    /// Only its own core and the admin pages lock it.
+    begun: Mutex<Begun>,
     /// Of all profiles on all cores.
     all_in_flight: Arc<AtomicUsize>,
 }
@@ -85,11 +89,12 @@ impl ProfileMetrics {
         Arc::ptr_eq(&self.core, &other.core)
     }
 
-    /// One more request in flight, until the value is dropped.
-    pub fn enter(&self) -> InFlight {
+    /// One more request in flight since `began`, until the value is dropped.
+    pub fn enter(&self, began: Instant) -> InFlight {
         self.core.in_flight.fetch_add(1, Ordering::Relaxed);
         let total = self.core.all_in_flight.fetch_add(1, Ordering::Relaxed) + 1;
-        InFlight { core: Arc::clone(&self.core), total }
+        let place = self.core.begun().begin(began);
+        InFlight { core: Arc::clone(&self.core), place, total }
     }
 
     /// A response to a client, passed on or the proxy's own. A status beyond 599 counts as 599.
@@ -172,6 +177,7 @@ impl fmt::Debug for ProfileMetrics {
 #[derive(Debug)]
 pub struct InFlight {
     core: Arc<Core>,
+    place: usize,
     total: usize,
 }
 
@@ -187,6 +193,8 @@ impl InFlight {
         if !Arc::ptr_eq(&self.core, &other.core) {
             other.core.in_flight.fetch_add(1, Ordering::Relaxed);
             self.core.in_flight.fetch_sub(1, Ordering::Relaxed);
+            let began = self.core.begun().end(self.place);
+            self.place = other.core.begun().begin(began.unwrap_or_else(Instant::now));
             self.core = Arc::clone(&other.core);
         }
     }
@@ -194,6 +202,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        self.core.begun().end(self.place);
         self.core.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.core.all_in_flight.fetch_sub(1, Ordering::Relaxed);
     }
@@ -246,6 +255,7 @@ impl Profile {
             added: Spread::default(),
             upstream: Spread::default(),
             in_flight: AtomicUsize::new(0),
+            begun: Mutex::default(),
             all_in_flight: Arc::clone(&self.in_flight),
         });
         self.cores.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&core));
@@ -267,5 +277,15 @@ impl Profile {
 
     fn in_flight(&self) -> usize {
         self.cores().iter().map(|core| core.in_flight.load(Ordering::Relaxed)).sum()
+    }
+
+    fn oldest_in_flight(&self) -> Option<Instant> {
+        self.cores().iter().filter_map(|core| core.begun().oldest()).min()
+    }
+}
+
+impl Core {
+    fn begun(&self) -> MutexGuard<'_, Begun> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -199,8 +199,8 @@ fn requests_in_flight_follow_their_profile_and_end_once() {
     let metrics = metrics();
     let (api, digital) = (metrics.profile("api"), metrics.profile("digital"));
     let gauge = |profile| value(&metrics, "cxone_proxy_requests_in_flight", &[("profile", profile)]);
-    let mut first = api.enter();
-    let second = digital.for_core().enter();
+    let mut first = api.enter(tokio::time::Instant::now());
+    let second = digital.for_core().enter(tokio::time::Instant::now());
     assert_eq!((first.total(), second.total()), (1, 2));
     assert_eq!((gauge("api"), gauge("digital"), metrics.in_flight()), (1.0, 1.0, 2));
     first.move_to(&digital);

@@ -22,6 +22,7 @@ use super::body::Body;
 use super::discard::discard;
 use super::in_flight::InFlight;
 use super::json_body;
+use super::passed_on::{self, Unanswered};
 use super::replay::{ClientBody, ClientFailure, Replay};
 use super::request::{Additions, Template, asks_for_websocket};
 use super::response::{Sent, add_received_status};
@@ -150,7 +151,10 @@ impl Shared {
             let began = Instant::now();
             let mut attempt = attempts.template.attempt(head, &attempts.token, attempts.replay.reader());
             in_flight.attempts(&mut attempt, &base, attempts.token.generation());
-            match upstream.send(attempt, attempts.how).await {
+            let unanswered = Unanswered::since(began, profile, &attempts.template);
+            let sent = upstream.send(attempt, attempts.how).await;
+            unanswered.end();
+            match sent {
                 Ok(response) => {
                     let arrived = Instant::now();
                     in_flight.attempt_responded(response.status(), response.version());
@@ -167,7 +171,9 @@ impl Shared {
                     }
                     let decided =
                         Box::pin(self.after_response(profile, &mut attempts, response, began, in_flight));
-                    if let Some(response) = decided.await? {
+                    if let Some(mut response) = decided.await? {
+                        let limits = self.settings.limits;
+                        passed_on::note(profile, &attempts, &mut response, &in_flight.spent, limits);
                         let request = (attempts.template.method().as_str(), attempts.template.path());
                         let (status, wall) = (response.status(), self.clock.now().wall);
                         self.settings.failures.response(&profile.name, request, status, wall);
@@ -208,7 +214,8 @@ impl Shared {
                     // Why it is not renewed says nothing more than that the body is gone.
                     let _ = profile.tokens.rejected(attempts.token.generation(), attempts.key());
                 }
-                add_received_status(response.headers_mut(), status, "request body too large to replay");
+                let details = Some("request body too large to replay");
+                add_received_status(response.headers_mut(), status, details);
                 return Ok(Some(response));
             }
             AfterResponse::Renew => match self.renew(profile, attempts, &mut in_flight.spent).await {
@@ -223,7 +230,7 @@ impl Shared {
                     return Err(problems::no_token(&unavailable, self.clock.now()));
                 }
                 Err(reason) => {
-                    add_received_status(response.headers_mut(), status, &reason.to_string());
+                    add_received_status(response.headers_mut(), status, Some(&reason.to_string()));
                     return Ok(Some(response));
                 }
             },
@@ -258,6 +265,10 @@ impl Shared {
         began: Instant,
         in_flight: &InFlight,
     ) -> AfterResponse {
+        if status == StatusCode::UNAUTHORIZED && passed_on::is_log_in(&attempts.template) {
+            passed_on::log_in_refused(profile, &attempts.template);
+            return AfterResponse::Relay;
+        }
         let (spent, facts, limits) = (in_flight.spent, attempts.facts(), self.settings.limits);
         let roll = fastrand::f64();
         if status == StatusCode::TOO_MANY_REQUESTS && profile.pace.is_adaptive() {

@@ -15,6 +15,9 @@ use crate::text::spoken;
 /// So many responses without a success since the start are worth a line.
 const NEVER: u32 = 5;
 
+/// So many clients that leave one after the other, without any response, are worth a line.
+const UNANSWERED: u32 = 3;
+
 /// No response has been a success yet.
 const NO_SUCCESS: u8 = 1;
 /// A failure lasts, whose end is a line.
@@ -27,6 +30,12 @@ pub(super) enum Trouble {
     Failed(&'static str),
     /// The token lacks a scope.
     Forbidden,
+    /// A 429 went to a client, although the proxy retries.
+    Limited,
+    /// A client asked for a token by itself, and was refused.
+    OwnLogIn,
+    /// Clients leave while the API does not respond.
+    Unanswered,
 }
 
 /// The state of one profile's API, for the log.
@@ -35,6 +44,8 @@ pub struct Health {
     attention: AtomicU8,
     failed: AtomicU32,
     troubles: Mutex<Vec<(Trouble, Repeats<()>)>>,
+    /// Requests in a row that their clients left without a response of the API to any.
+    unanswered: AtomicU32,
     never: Mutex<Repeats<()>>,
 }
 
@@ -44,6 +55,7 @@ impl Default for Health {
             attention: AtomicU8::new(NO_SUCCESS),
             failed: AtomicU32::new(0),
             troubles: Mutex::default(),
+            unanswered: AtomicU32::new(0),
             never: Mutex::default(),
         }
     }
@@ -68,6 +80,14 @@ impl Health {
         let due = repeats.met((), now);
         troubles.push((trouble, repeats));
         due
+    }
+
+    /// A client has left while the API did not respond; says whether a line is due. One that leaves says something of
+    /// itself, several in a row without any response say something of the API.
+    pub(super) fn unanswered(&self) -> Option<Due> {
+        self.attention.fetch_or(TROUBLED, Relaxed);
+        let unanswered = self.unanswered.fetch_add(1, Relaxed).saturating_add(1);
+        if unanswered < UNANSWERED { None } else { self.met(Trouble::Unanswered) }
     }
 
     /// The API at `host` has responded. The first success, and the end of a trouble, are lines.
@@ -112,6 +132,7 @@ impl Health {
             }
         }
         if attention & TROUBLED != 0 {
+            self.unanswered.store(0, Relaxed);
             self.end_troubles(host);
         }
     }
@@ -146,7 +167,7 @@ impl Health {
 
 /// True for failures that a response ends; the others are responses themselves.
 fn ends_with_a_response(trouble: Trouble) -> bool {
-    matches!(trouble, Trouble::Failed(_))
+    matches!(trouble, Trouble::Failed(_) | Trouble::Unanswered)
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ impl InFlight {
     /// head was there.
     pub(super) fn begin(profile: &Profile, head: &Parts, began: Now, log: &Arc<AccessLog>) -> Self {
         let metrics = profile.metrics.clone();
-        let counted = metrics.enter();
+        let counted = metrics.enter(began.steady);
         let (method, record) = (head.method.clone(), log.record(head));
         Self {
             began,
@@ -105,7 +105,7 @@ impl InFlight {
 
     /// One more in flight: a tunnel, which outlives its request. The permits are its own from now on.
     pub(super) fn another(&mut self) -> (metrics::InFlight, Vec<Permit>) {
-        (self.metrics.enter(), std::mem::take(&mut self.permits))
+        (self.metrics.enter(self.began.steady), std::mem::take(&mut self.permits))
     }
 
     /// The request is at the upstream with these permits, until it ends.

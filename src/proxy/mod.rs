@@ -20,6 +20,7 @@ mod hop_by_hop;
 mod in_flight;
 mod json_body;
 pub mod pace;
+mod passed_on;
 mod problems;
 mod queue;
 mod refusals;

@@ -78,8 +78,9 @@ impl Sent<'_> {
 
 /// Says in `Proxy-Status` that the response is the upstream's own, and why the request was not sent again
 /// (RFC 9209 section 2).
-pub(super) fn add_received_status(headers: &mut HeaderMap, status: StatusCode, details: &str) {
-    let text = format!("{PSEUDONYM}; received-status={}; details=\"{details}\"", status.as_u16());
+pub(super) fn add_received_status(headers: &mut HeaderMap, status: StatusCode, details: Option<&str>) {
+    let details = details.map(|details| format!("; details=\"{details}\"")).unwrap_or_default();
+    let text = format!("{PSEUDONYM}; received-status={}{details}", status.as_u16());
     if let Ok(value) = HeaderValue::try_from(text) {
         headers.append(PROXY_STATUS.clone(), value);
     }

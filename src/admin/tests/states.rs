@@ -176,14 +176,14 @@ async fn the_status_before_the_first_token() {
                 "hint": null,
                 "next_try_at": null,
             },
-            "requests": { "total": 0, "in_flight": 0, "abandoned": 0, "statuses": {} },
+            "requests": { "total": 0, "in_flight": 0, "oldest_in_flight_seconds": null, "abandoned": 0, "statuses": {} },
             "retries": { "unauthorized": 0, "rate_limited": 0, "connection": 0 },
             "pace": {
                 "state": "unlimited",
                 "learned_rate": null,
                 "queue_length": 0,
                 "paused_until": null,
-                "budget_left": 1,
+                "budget_left": 1, "replicas": null,
                 "limits": [],
             },
             "upstream_responses": {},
@@ -213,11 +213,11 @@ async fn the_status_counts_on_all_cores_and_says_the_times() {
         core.response(&Method::GET, StatusCode::OK);
         core.response(&Method::PUT, StatusCode::UNAUTHORIZED);
         core.retry(RetryReason::RateLimited);
-        in_flight.push(core.enter());
+        in_flight.push(core.enter(tokio::time::Instant::now()));
     }
     profile.retry(RetryReason::Unauthorized);
     let status = stage.get("/status").await.json();
-    let requests = json!({ "total": 4, "in_flight": 2, "abandoned": 0, "statuses": { "200": 2, "401": 2 } });
+    let requests = json!({ "total": 4, "in_flight": 2, "oldest_in_flight_seconds": 0, "abandoned": 0, "statuses": { "200": 2, "401": 2 } });
     assert_eq!(status["requests"], requests);
     assert_eq!(status["retries"], json!({ "unauthorized": 1, "rate_limited": 2, "connection": 0 }));
     let token = &status["token"];

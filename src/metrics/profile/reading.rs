@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::time::Instant;
+
 use super::super::spread::Durations;
 use super::{Core, ProfileMetrics, STATUSES};
 use crate::metrics::{RetryReason, WaitReason};
@@ -20,6 +22,11 @@ impl ProfileMetrics {
     /// Requests in flight, on all cores.
     pub fn in_flight(&self) -> usize {
         self.profile.in_flight()
+    }
+
+    /// When the oldest request in flight began, on any core.
+    pub fn oldest_in_flight(&self) -> Option<Instant> {
+        self.profile.oldest_in_flight()
     }
 
     /// Requests sent to the API again so far.

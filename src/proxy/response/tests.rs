@@ -31,7 +31,8 @@ fn a_changed_body_loses_its_digests_and_its_strong_tag() {
 #[test]
 fn the_received_status_is_a_list_member_of_its_own() {
     let mut response = headers(&[("Proxy-Status", "cdn; error=x")]);
-    add_received_status(&mut response, StatusCode::UNAUTHORIZED, "request body too large to replay");
+    let details = Some("request body too large to replay");
+    add_received_status(&mut response, StatusCode::UNAUTHORIZED, details);
     let lines: Vec<_> = response.get_all(&PROXY_STATUS).iter().collect();
     assert_eq!(
         lines,

@@ -206,7 +206,13 @@ async fn the_documents_list_exactly_the_metrics_that_are_exposed() {
     let files = tempfile::TempDir::new().unwrap();
     let path = files.path().join("clients.toml");
     std::fs::write(&path, format!("[[client]]\nname = \"one\"\nkey_sha256 = \"{SHA256_OF_KEY}\"\n")).unwrap();
-    let guarded = Setup::launched(|launch| launch.flag("clients", &path)).await;
+    // And replicas only where there is a store, which need not answer.
+    let store = "redis://127.0.0.1:9";
+    let guarded = Setup::launched(|launch| launch.flag("clients", &path).flag("redis-url", store)).await;
+    eventually("a store that is away", async || {
+        guarded.metrics().await.families().contains_key("cxone_proxy_shared_store_up").then_some(())
+    })
+    .await;
     let asked = guarded.fetch(request("GET", "/api/v2/users/me", "X-Proxy-Key: key\r\n", "")).await;
     assert_eq!(asked.status(), 200);
     let of_clients: Metrics = guarded.metrics().await;

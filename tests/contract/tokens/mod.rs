@@ -7,6 +7,7 @@ mod encodings;
 mod failing;
 mod falling_back;
 mod forbidden;
+mod passed_on;
 mod rate_limited;
 mod refusing_paths;
 mod renewing;

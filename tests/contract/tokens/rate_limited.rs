@@ -64,7 +64,7 @@ async fn there_are_as_many_retries_as_configured_and_then_the_429_is_passed_on()
         let response = setup.get("/api/v2/users/7").await;
         assert_eq!((response.status(), response.text()), (429, "slow down".to_owned()));
         assert_eq!((response.only("Retry-After"), response.only("X-Own")), (Some("0"), Some("1")));
-        assert_eq!(response.only("Proxy-Status"), None);
+        assert_eq!(response.only("Proxy-Status"), Some("cxone-proxy; received-status=429"));
         assert_eq!(attempts(&setup.region).len(), retries + 1, "{setting:?}");
     }
 }

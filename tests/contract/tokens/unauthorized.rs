@@ -39,7 +39,7 @@ async fn a_second_401_is_passed_on_as_it_is() {
     let response = setup.get("/api/v2/users/7").await;
     assert_eq!((response.status(), response.text()), (401, "the answer's own".to_owned()));
     assert_eq!(response.only("WWW-Authenticate"), Some("Bearer realm=\"x\""));
-    assert_eq!(response.only("Proxy-Status"), None);
+    assert_eq!(response.only("Proxy-Status"), Some("cxone-proxy; received-status=401"));
     assert_eq!((attempts(&setup.region).len(), setup.region.token_requests()), (2, 2));
 }
 
