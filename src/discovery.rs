@@ -106,7 +106,7 @@ impl Discoverer {
             Body::Undecodable(coding) => {
                 return Err(unusable(&format!("its body is not what its content coding {coding} says")));
             }
-            Body::BrokeOff(how) => return Err(DiscoveryError::Failed(Cause::Unreachable(how.clone()))),
+            Body::BrokeOff => return Err(DiscoveryError::Failed(Cause::Closed { in_response: true })),
             Body::Late(_) => return Err(unusable("it was not complete in time")),
         };
         let base_url = base_url(&document, is_loopback(&self.settings.url))?;

@@ -38,6 +38,26 @@ pub fn read(path: &Path, longest: u64) -> Result<Zeroizing<Vec<u8>>> {
     if bytes.len() as u64 > longest { Err(ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
+/// Why a file cannot be read, for a person: our words for the usual reasons, else the system's.
+pub fn why(error: &Error) -> String {
+    let kind = error.kind();
+    if kind == ErrorKind::NotFound {
+        return "the file does not exist".to_owned();
+    }
+    if kind == ErrorKind::IsADirectory {
+        return "it is a directory".to_owned();
+    }
+    if kind == ErrorKind::TimedOut {
+        return "it is a pipe without a writer, or its file system does not respond".to_owned();
+    }
+    if kind == ErrorKind::PermissionDenied {
+        let user = rustix::process::geteuid().as_raw();
+        return format!("the user of this process (uid {user}) has no permission");
+    }
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
+}
+
 /// The text of a file of the configuration, within [`TIME_OUT`] and [`LONGEST`]. Other bytes than UTF-8 are
 /// [`ErrorKind::InvalidData`].
 pub fn text(path: &Path) -> Result<String> {
@@ -62,6 +82,15 @@ mod tests {
         std::fs::write(&path, [0xff]).unwrap();
         assert_eq!(text(&path).unwrap_err().kind(), ErrorKind::InvalidData);
         assert_eq!(text(&place.path().join("none")).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn the_reason_has_no_number_of_the_system() {
+        for (number, words) in
+            [(2, "the file does not exist"), (5, "Input/output error"), (21, "it is a directory")]
+        {
+            assert_eq!(why(&Error::from_raw_os_error(number)), words);
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub struct Secret(Zeroizing<String>);
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFault {
     /// The file could not be read.
-    #[error("it cannot be read: {0}")]
+    #[error("it cannot be read: {}", file::why(.0))]
     Unreadable(io::Error),
     /// The file is larger than any secret.
     #[error("it is larger than 64 KiB")]

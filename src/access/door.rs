@@ -94,16 +94,19 @@ impl Guard {
         };
         let problem = refusal.problem(head);
         let origin = guard::origins(head);
+        let method = text::printable_bytes(head.method.as_str().as_bytes());
+        let path = text::printable_bytes(head.uri.path().as_bytes());
+        let hint = problem.hint_text();
         tracing::warn!(
             reason = refusal.reason(),
             status = problem.status().as_u16(),
-            method = text::printable_bytes(head.method.as_str().as_bytes()),
+            method,
             host = guard::addressed(head),
             origin = (!origin.is_empty()).then_some(origin),
-            path = text::printable_bytes(head.uri.path().as_bytes()),
+            path,
             requests_since_the_last_such_line = more,
-            hint = &*problem.hint_text(),
-            "request refused: {}",
+            hint = &*hint,
+            "request refused: {method} {path}: {} {hint}",
             problem.detail_text()
         );
     }

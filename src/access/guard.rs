@@ -289,9 +289,13 @@ impl Refusal {
     /// The response to the request with this head.
     pub fn problem(self, head: &Parts) -> Problem {
         match self {
-            Self::Connect => Problem::new(ProblemKind::Connect),
-            Self::Trace => Problem::new(ProblemKind::Trace),
-            Self::Asterisk => Problem::new(ProblemKind::Asterisk),
+            Self::Connect => Problem::new(ProblemKind::Connect)
+                .detail("CONNECT asks for a tunnel to any host, and the proxy leads to the CXone API alone."),
+            Self::Trace => Problem::new(ProblemKind::Trace)
+                .detail("TRACE has a server send the request back as it came."),
+            Self::Asterisk => {
+                Problem::new(ProblemKind::Asterisk).detail("The target `*` is for a server as a whole.")
+            }
             Self::Target => Problem::new(ProblemKind::Malformed)
                 .detail("The request target is neither a path nor an http or https address."),
             Self::Host => {

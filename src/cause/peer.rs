@@ -56,12 +56,10 @@ impl Peer<'_> {
         }
     }
 
-    /// What a title leaves out: where, and why.
-    pub fn detail(&self, cause: &Cause) -> String {
-        match self.reason(cause) {
-            Some(reason) => format!("{}: {reason}", self.address),
-            None => self.address.to_owned(),
-        }
+    /// What a title leaves out: where, after how long, and why.
+    pub fn detail(&self, cause: &Cause, after: Duration) -> String {
+        let why = self.reason(cause).map(|reason| format!(": {reason}")).unwrap_or_default();
+        format!("{}, after {}{why}.", self.address, spoken(after))
     }
 
     /// The next step: an imperative that names the variable or the file that the wrong value came from.

@@ -16,18 +16,12 @@ fn reason(path: &Path, error: &io::Error) -> String {
         (io::ErrorKind::NotFound, Some(directory)) => {
             format!("cannot be read: the directory {} does not exist", directory.display())
         }
-        (io::ErrorKind::NotFound, None) => "cannot be read: the file does not exist".to_owned(),
-        (io::ErrorKind::PermissionDenied, _) => {
-            let user = rustix::process::geteuid().as_raw();
-            format!("cannot be read: the user of this process (uid {user}) has no permission")
-        }
-        (io::ErrorKind::IsADirectory, _) => "cannot be read: it is a directory".to_owned(),
         (io::ErrorKind::InvalidData, _) => "is not UTF-8 text".to_owned(),
         (io::ErrorKind::TimedOut, _) => too_slow(),
         (io::ErrorKind::FileTooLarge, _) => {
             format!("is larger than {} MiB: is it the right file?", file::LONGEST / 1024 / 1024)
         }
-        (_, _) => format!("cannot be read: {error}"),
+        (_, _) => format!("cannot be read: {}", file::why(error)),
     }
 }
 

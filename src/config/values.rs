@@ -157,7 +157,7 @@ pub(super) fn secret_in_file(path: &Path) -> Result<Secret, Invalid> {
 
 fn unfit_secret(fault: SecretFault) -> Invalid {
     match fault {
-        SecretFault::Unreadable(error) => Invalid(format!("cannot be read: {error}")),
+        SecretFault::Unreadable(error) => Invalid(format!("cannot be read: {}", file::why(&error))),
         SecretFault::TooLarge => Invalid::because("is larger than 64 KiB"),
         SecretFault::TooSlow => Invalid(files::too_slow()),
         SecretFault::NotText => Invalid::because("is not valid UTF-8"),
@@ -194,6 +194,10 @@ pub(super) fn log_filter(text: &str) -> Result<String, Invalid> {
         {
             return Err(Invalid(format!("names `{}`, which is not a level", directive.escape_debug())));
         }
+    }
+    // The library's parser slices other text within characters, and panics.
+    if let Some(other) = text.chars().find(|character| !character.is_ascii()) {
+        return Err(Invalid(format!("has the character `{}`, which no filter has", other.escape_unicode())));
     }
     EnvFilter::from_str(text)
         .map(|_| text.to_owned())

@@ -13,7 +13,7 @@ use opentelemetry::trace::TraceId;
 use tokio::time::Instant;
 
 use super::retry::Spent;
-use crate::log::Repeats;
+use crate::log::{Due, Repeats};
 use crate::text::printable_bytes;
 use crate::traces;
 
@@ -45,6 +45,8 @@ struct Shared {
     query: bool,
     /// By status and error.
     failures: Mutex<Vec<(Failure, Repeats<()>)>>,
+    /// Responses that broke off.
+    broken: Mutex<Repeats<()>>,
 }
 
 type Failure = (Option<u16>, Option<&'static str>);
@@ -88,7 +90,21 @@ impl Default for AccessLog {
 impl AccessLog {
     /// One in `sample` of all, or of the slow ones, has a line; of errors each one counts. `query` adds the query.
     pub fn new(which: Which, sample: u32, query: bool) -> Self {
-        Self(Arc::new(Shared { which, sample: sample.max(1), query, failures: Mutex::default() }))
+        Self(Arc::new(Shared {
+            which,
+            sample: sample.max(1),
+            query,
+            failures: Mutex::default(),
+            broken: Mutex::default(),
+        }))
+    }
+
+    /// The API has broken a response off; says whether a line is due.
+    pub(super) fn broke_off(&self) -> Option<Due> {
+        let mut broken = self.0.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        broken.end_when_calm(now);
+        broken.met((), now)
     }
 
     /// What has to be remembered of a request.
@@ -149,10 +165,7 @@ impl AccessLog {
 
     fn write(&self, ended: &Ended<'_>, more: Option<u64>) {
         let Ended { client, profile, method, spent, record, took, trace } = *ended;
-        let path = record.target.as_ref().map(|target| {
-            let shown = if self.0.query { target.as_str() } else { target.path() };
-            printable_bytes(shown.as_bytes())
-        });
+        let path = if self.0.query { record.target() } else { record.path() };
         let sent = record.attempts > 0;
         let begun = trace.map(|trace| trace.to_string());
         tracing::info!(
@@ -178,6 +191,16 @@ impl AccessLog {
 }
 
 impl Record {
+    /// The path as people may see it, where it is remembered.
+    pub(super) fn path(&self) -> Option<String> {
+        self.target.as_ref().map(|target| printable_bytes(target.path().as_bytes()))
+    }
+
+    /// The same with the query.
+    fn target(&self) -> Option<String> {
+        self.target.as_ref().map(|target| printable_bytes(target.as_str().as_bytes()))
+    }
+
     fn is_failure(&self) -> bool {
         self.error.is_some() || self.status.is_some_and(|status| status.is_server_error())
     }

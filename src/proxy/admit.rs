@@ -65,7 +65,8 @@ impl Shared {
             is_upstream,
         )?;
         if has_looped(&parts.headers, &self.settings.loop_member) {
-            return Err(Problem::new(ProblemKind::Loop));
+            let detail = "Its CDN-Loop field has the member of this very process.";
+            return Err(Problem::new(ProblemKind::Loop).detail(detail));
         }
         if admitted.preflight
             && let Some(origin) = &admitted.origin

@@ -167,7 +167,9 @@ impl Shared {
                         }
                         profile.tokens.accepted(attempts.token.generation(), attempts.key());
                         attempts.count_added(profile, in_flight, arrived);
-                        return self.relay(response, &went, &attempts, in_flight).await;
+                        let relayed = self.relay(response, &went, &attempts, in_flight).await;
+                        in_flight.comes_from_api(base);
+                        return relayed;
                     }
                     let decided =
                         Box::pin(self.after_response(profile, &mut attempts, response, began, in_flight));
@@ -178,7 +180,9 @@ impl Shared {
                         let (status, wall) = (response.status(), self.clock.now().wall);
                         self.settings.failures.response(&profile.name, request, status, wall);
                         attempts.count_added(profile, in_flight, Instant::now());
-                        return self.relay(response, &went, &attempts, in_flight).await;
+                        let relayed = self.relay(response, &went, &attempts, in_flight).await;
+                        in_flight.comes_from_api(base);
+                        return relayed;
                     }
                 }
                 Err(error) => {

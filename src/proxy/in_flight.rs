@@ -17,6 +17,7 @@ use crate::access::ProblemKind;
 use crate::clock::Now;
 use crate::log;
 use crate::metrics::{self, ClientRequests, Label as _, ProfileMetrics, RetryReason, WaitReason};
+use crate::text::spoken;
 use crate::traces::Traces;
 use crate::upstream::{BaseUrl, SendError};
 
@@ -35,6 +36,8 @@ pub(super) struct InFlight {
     /// What was done for it so far.
     pub(super) spent: Spent,
     log: Arc<AccessLog>,
+    /// Where its response comes from.
+    api: Option<Arc<BaseUrl>>,
     /// The client that it comes from, and where that client's requests are counted.
     client: Option<(Arc<str>, ClientRequests)>,
     record: Record,
@@ -59,6 +62,7 @@ impl InFlight {
             permits: Vec::new(),
             spent: Spent::default(),
             log: Arc::clone(log),
+            api: None,
             client: None,
             record,
             trace: None,
@@ -200,15 +204,34 @@ impl InFlight {
         self.left
     }
 
+    /// Its response comes from there.
+    pub(super) fn comes_from_api(&mut self, base: Arc<BaseUrl>) {
+        self.api = Some(base);
+    }
+
     /// Says that the upstream ended its response in the middle.
     pub(super) fn broke_off(&mut self, error: &SendError) {
         self.record.error = Some("response-broke-off");
+        tracing::debug!(error = %log::causes(error), "a response broke off");
+        let Some(due) = self.log.broke_off() else { return };
+        let elapsed = self.began.steady.elapsed();
+        let api = self.api.as_ref().map_or("", |base| base.authority());
+        let path = self.record.path().unwrap_or_default();
+        let (method, bytes, cause) = (&self.method, self.record.bytes_out, error.cause());
         tracing::warn!(
             profile = self.metrics.name(),
-            method = %self.method,
-            elapsed_ms = u64::try_from(self.began.steady.elapsed().as_millis()).unwrap_or(u64::MAX),
-            error = %log::causes(error),
-            "the CXone API broke its response off, and so did the proxy"
+            %method,
+            path,
+            api,
+            cause = cause.row().word,
+            error = %cause,
+            elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            bytes,
+            more = due.more(),
+            "the CXone API broke its response off, and so did the proxy: {method} {path} of {api} after {} and {bytes} bytes{due}. \
+             The request was carried out. If this happens often, look for a load balancer or firewall before the API that \
+             closes connections.",
+            spoken(elapsed),
         );
     }
 }

@@ -82,6 +82,7 @@ fn limited(profile: &Profile, attempts: &Attempts, spent: &Spent, limits: Limits
     let (method, path) = (attempts.template.method(), printable_bytes(attempts.template.path().as_bytes()));
     let api = profile.api();
     let (retries, most) = (spent.rate_limited, limits.rate_limit_retries);
+    let again = if retries == 1 { "1 retry".to_owned() } else { format!("{retries} retries") };
     let (decided, variable) = if !attempts.replay.is_replayable() {
         ("its body is too large to be sent again", "CXONE_PROXY_REPLAY_BUFFER")
     } else if retries >= most {
@@ -99,7 +100,7 @@ fn limited(profile: &Profile, attempts: &Attempts, spent: &Spent, limits: Limits
         waited_ms = u64::try_from(spent.waited.as_millis()).unwrap_or(u64::MAX),
         decided_by = variable,
         more = due.more(),
-        "the rate limit of the CXone API ({api}) reaches clients: {method} {path} got 429 after {retries} retries and {} of \
+        "the rate limit of the CXone API ({api}) reaches clients: {method} {path} got 429 after {again} and {} of \
          waiting; {decided} ({variable}){due}. Send less, ask CXone for a higher limit, or raise {variable}.",
         spoken(spent.waited),
     );
@@ -142,7 +143,7 @@ impl Drop for Unanswered<'_> {
             elapsed_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
             more = due.more(),
             "the CXone API ({api}) has stopped responding, and clients give up: {method} {path} was left by its client after \
-             {}{due}. It may have been carried out. `cxone-proxy check` says whether the API can be reached; with \
+             {}{due}. The request may have been carried out. `cxone-proxy check` says whether the API can be reached; with \
              CXONE_PROXY_RESPONSE_TIMEOUT clients get 504 after a time of your choice.",
             spoken(waited),
         );

@@ -40,17 +40,15 @@ pub(super) fn send_error(error: &SendError, request: &Request<'_>) -> Problem {
     };
     let (kind, hint) = (problem_kind(&cause), peer.hint(&cause));
     let maybe_carried_out = error.delivered == Delivered::Maybe;
-    let problem = Problem::new(kind)
-        .detail(format!("{} (after {}).", sentence(&peer.detail(&cause)), spoken(*elapsed)))
-        .hint(hint.clone());
+    let problem = Problem::new(kind).detail(peer.detail(&cause, *elapsed)).hint(hint.clone());
     let problem = if maybe_carried_out { problem.maybe_carried_out() } else { problem };
     let (method, path) = (template.method(), printable_bytes(template.path().as_bytes()));
     if let Some(due) = profile.health.met(Trouble::Failed(kind.slug())) {
         let status = problem.status().as_u16();
         let carried = if maybe_carried_out {
-            "It may have been carried out: look before you repeat it"
+            "The request may have been carried out: look before you repeat it"
         } else {
-            "It was not carried out"
+            "The request was not carried out"
         };
         tracing::warn!(
             profile = %profile.name,

@@ -26,14 +26,16 @@ impl Refusals {
             Some(Due::First) => None,
             Some(Due::Again { more, .. }) => Some(more),
         };
+        let (method, path) = (printable_bytes(method.as_str().as_bytes()), printable_bytes(path.as_bytes()));
+        let hint = problem.hint_text();
         tracing::warn!(
             reason = problem.kind().slug(),
             status = problem.status().as_u16(),
-            method = printable_bytes(method.as_str().as_bytes()),
-            path = printable_bytes(path.as_bytes()),
+            method,
+            path,
             requests_since_the_last_such_line = more,
-            hint = &*problem.hint_text(),
-            "request not allowed: {}",
+            hint = &*hint,
+            "request not allowed: {method} {path}: {} {hint}",
             problem.detail_text()
         );
     }

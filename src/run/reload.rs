@@ -175,7 +175,7 @@ impl Live {
         self.reloads.failed(error.to_owned(), now);
         tracing::error!(
             error,
-            "not reloaded: the configuration in force stays. Correct it; a change of the file or SIGHUP reloads again"
+            "not reloaded, the configuration in force stays: {error}. Correct it; a change of the file or SIGHUP reloads again."
         );
     }
 }

@@ -97,14 +97,23 @@ pub(super) fn parse_problems(metrics: &Metrics, clock: &Clock, failures: &Failur
 
 fn problem(parse: ParseProblem) -> Problem {
     match parse {
-        ParseProblem::Malformed => Problem::new(ProblemKind::Malformed),
-        ParseProblem::Tls => Problem::new(ProblemKind::TlsToPlainPort),
-        ParseProblem::NoTls => Problem::new(ProblemKind::PlainToTlsPort),
+        ParseProblem::Malformed => Problem::new(ProblemKind::Malformed)
+            .detail("What came is no HTTP request, or breaks a rule of HTTP."),
+        ParseProblem::Tls => {
+            Problem::new(ProblemKind::TlsToPlainPort).detail("What came begins a TLS handshake.")
+        }
+        ParseProblem::NoTls => {
+            Problem::new(ProblemKind::PlainToTlsPort).detail("What came is a request without TLS.")
+        }
         ParseProblem::Fragment => Problem::new(ProblemKind::Malformed)
             .detail("The request target has a `#`, which never belongs into a request."),
-        ParseProblem::HeaderTimeout => Problem::new(ProblemKind::HeaderTimeout),
-        ParseProblem::TargetTooLong => Problem::new(ProblemKind::TargetTooLong),
-        ParseProblem::HeadTooLarge => Problem::new(ProblemKind::HeaderSize),
+        ParseProblem::HeaderTimeout => Problem::new(ProblemKind::HeaderTimeout)
+            .detail("It took longer than limits.header_timeout allows."),
+        ParseProblem::TargetTooLong => Problem::new(ProblemKind::TargetTooLong)
+            .detail("It is longer than 65,534 bytes, or than limits.header_size allows."),
+        ParseProblem::HeadTooLarge => {
+            Problem::new(ProblemKind::HeaderSize).detail("It is larger than limits.header_size allows.")
+        }
     }
 }
 

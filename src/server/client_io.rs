@@ -65,6 +65,10 @@ impl ClientIo {
     }
 
     /// The socket itself, for the time when hyper is done with it.
+    pub(super) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
     pub(super) fn stream_mut(&mut self) -> &mut Stream {
         &mut self.stream
     }

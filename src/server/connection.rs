@@ -97,6 +97,10 @@ pub(super) async fn serve<S, B>(
                 return Box::pin(closing::hold(io, &connection.signals, patience)).await;
             }
             After::Refuse(io, problem) => {
+                if problem == ParseProblem::Tls {
+                    let (peer, own) = io.stream().addresses();
+                    connection.setup.note_tls(peer, own);
+                }
                 let response = connection.setup.problem(problem);
                 return Box::pin(closing::refuse(io, &connection.signals, response)).await;
             }

@@ -1,5 +1,6 @@
 //! What all connections of a server have in common.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,17 +49,24 @@ impl Setup {
 
     /// The document for a problem.
     pub(super) fn problem(&self, problem: ParseProblem) -> Response<Full<Bytes>> {
-        if problem == ParseProblem::Tls {
-            let noted = self.tls_lines.lock().ok().and_then(|mut lines| lines.met((), Instant::now()));
-            if let Some(due) = noted {
-                tracing::warn!(
-                    more = due.more(),
-                    "a client speaks TLS to a listener that speaks plain HTTP: \
-                     write http:// in place of https:// in the client's base URL"
-                );
-            }
-        }
         self.problems.response(problem)
+    }
+
+    /// A client at `peer` speaks TLS to this listener, which speaks plain HTTP.
+    pub(super) fn note_tls(&self, peer: Option<SocketAddr>, listener: Option<SocketAddr>) {
+        let noted = self.tls_lines.lock().ok().and_then(|mut lines| lines.met((), Instant::now()));
+        let Some(due) = noted else { return };
+        let shown =
+            |address: Option<SocketAddr>| address.map_or("a socket".to_owned(), |own| own.to_string());
+        tracing::warn!(
+            peer = peer.map(display),
+            listener = listener.map(display),
+            more = due.more(),
+            "a client ({}) speaks TLS to the listener {}, which speaks plain HTTP{due}. Write http:// in place of https:// in \
+             the client's base URL, or give the listener a certificate with CXONE_PROXY_TLS_CERT and CXONE_PROXY_TLS_KEY.",
+            shown(peer),
+            shown(listener),
+        );
     }
 
     /// The time between two looks at what may stand still.

@@ -67,8 +67,8 @@ pub(crate) enum Body {
     TooLong,
     /// It is not what this content coding says.
     Undecodable(String),
-    /// The connection ended before. Says how.
-    BrokeOff(String),
+    /// The connection ended before.
+    BrokeOff,
     /// It was not there after so long a time.
     Late(Duration),
 }
@@ -136,7 +136,7 @@ impl HttpClient {
                 Err(coding::Fault::TooLong) => Body::TooLong,
                 Err(coding::Fault::Broken(coding)) => Body::Undecodable(coding),
             },
-            body @ (Body::TooLong | Body::Undecodable(_) | Body::BrokeOff(_) | Body::Late(_)) => body,
+            body @ (Body::TooLong | Body::Undecodable(_) | Body::BrokeOff | Body::Late(_)) => body,
         };
         Ok(Received { status: response.status().as_u16(), headers: response.headers().clone(), body })
     }
@@ -146,7 +146,10 @@ impl HttpClient {
         loop {
             match timeout_at(deadline, response.chunk()).await {
                 Err(_) => return Body::Late(self.time_out),
-                Ok(Err(error)) => return Body::BrokeOff(transport_error::broke_off(error)),
+                Ok(Err(error)) => {
+                    tracing::debug!(error = ?error.without_url(), "a response broke off");
+                    return Body::BrokeOff;
+                }
                 Ok(Ok(None)) => return Body::Whole(bytes),
                 Ok(Ok(Some(chunk))) if bytes.len() + chunk.len() > LONGEST_RESPONSE => return Body::TooLong,
                 Ok(Ok(Some(chunk))) => bytes.extend_from_slice(&chunk),

@@ -114,7 +114,7 @@ impl SecretFile {
                         %path,
                         reason,
                         more,
-                        "the secret file {path} gives no secret ({reason}), so the last good secret is used. Check the file"
+                        "the secret file {path} gives no secret ({reason}), so the last good secret is used. Check the file."
                     );
                 }
             }

@@ -134,7 +134,7 @@ fn no_object(response: &RawResponse, redactor: &Redactor) -> Cause {
     let described = format!("(status {}, content type {content_type})", response.status);
     let coding = response.content_encoding.as_deref().map(|value| redactor.redact(value));
     let what = match (&response.body, coding) {
-        (Body::BrokeOff(how), _) => return Cause::Unreachable(how.clone()),
+        (Body::BrokeOff, _) => return Cause::Closed { in_response: true },
         (Body::Late(after), _) => return Cause::TimedOut { stage: Stage::Reading, after: *after },
         (Body::TooLong, _) => format!("it is larger than 64 KiB {described}"),
         (Body::Undecodable(coding), _) => {
@@ -165,7 +165,7 @@ fn target(location: &str, redactor: &Redactor) -> Option<String> {
 fn object_in(body: &Body) -> Option<Map<String, Value>> {
     match body {
         Body::Whole(bytes) => serde_json::from_str(json_text::decode(bytes).trim_end_matches('\0')).ok(),
-        Body::TooLong | Body::Undecodable(_) | Body::BrokeOff(_) | Body::Late(_) => None,
+        Body::TooLong | Body::Undecodable(_) | Body::BrokeOff | Body::Late(_) => None,
     }
 }
 

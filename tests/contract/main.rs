@@ -16,6 +16,7 @@ mod forwarding;
 mod grants;
 mod guard;
 mod isolation;
+mod messages;
 mod pace;
 mod problems;
 mod profiles;

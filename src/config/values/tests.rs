@@ -36,6 +36,13 @@ proptest! {
 }
 
 #[test]
+fn a_filter_has_no_characters_beyond_ascii() {
+    for text in [" a\u{ec8}=", "\u{e4}=info", "info,cxone_proxy=\u{2026}"] {
+        assert!(reason(log_filter(text)).contains("which no filter has"), "{text}");
+    }
+}
+
+#[test]
 fn a_number_needs_its_unit() {
     for text in ["0", "10", "3600"] {
         assert_eq!(reason(duration(text, Duration::ZERO)), "has no unit");

@@ -35,14 +35,7 @@ pub(super) fn cause(error: reqwest::Error, connect_time_out: Duration, redactor:
     if find(&error, |error: &hyper::Error| error.is_parse().then_some(())).is_some() {
         return Cause::NotHttp;
     }
-    Cause::Unreachable(how(&error))
-}
-
-/// How a connection broke off.
-pub(super) fn broke_off(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    tracing::debug!(error = ?error, "the token endpoint's response broke off");
-    how(&error)
+    if error.is_connect() { Cause::Unreachable(how(&error)) } else { Cause::Closed { in_response: false } }
 }
 
 fn how(error: &reqwest::Error) -> String {
