@@ -201,6 +201,26 @@ fn every_command_and_flag_exists() {
     assert_eq!(seen, COMMANDS.map(str::to_owned).into(), "every command is documented");
 }
 
+/// What it means, and a moment at which it fires.
+#[test]
+fn every_alert_has_its_page_and_its_test() {
+    let (rules, tests) = (read("deploy/prometheus-rules.yml"), read("deploy/prometheus-rules.test.yml"));
+    let (page, table) = (read("docs/alerts.md"), table("| alert | meaning | first step |"));
+    let names: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in &names {
+        assert!(page.contains(&format!("\n## {name}\n")), "docs/alerts.md: {name}");
+        assert!(table.contains(&format!("| `{name}` |")), "docs/operations.md: {name}");
+        assert!(
+            tests.contains(&format!("alertname: {name}, exp_alerts: [{{")),
+            "it fires in no test: {name}"
+        );
+        let runbook = format!("runbook: \"docs/alerts.md#{}\"", name.to_lowercase());
+        assert!(rules.contains(&runbook), "{runbook}");
+    }
+    assert_eq!(page.matches("\n## ").count(), names.len());
+}
+
 #[test]
 fn the_commands_are_all_there_are() {
     let help = output(&["--help"]).unwrap();
