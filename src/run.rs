@@ -11,6 +11,7 @@ mod expiry;
 mod heartbeats;
 mod listeners;
 mod observing;
+mod open_files;
 mod prepared;
 mod profiles;
 mod reload;
@@ -105,7 +106,7 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
         let running = start(&diverted, log, Options { dry_run: false, ..options })?;
         return Ok(Running { stub: Some(stub), ..running });
     }
-    workers::raise_file_limit();
+    open_files::raise_limit();
     let listeners = Listeners::bind(config, options.sockets)?;
     let threads =
         config.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
@@ -136,7 +137,8 @@ pub fn start(config: &Config, log: Option<&Log>, options: Options) -> Result<Run
     if tls.is_some() {
         tasks.spawn(expiry::watch(Arc::clone(&expiry), clock.clone()).map(|()| TaskEnd::Unexpected));
     }
-    let (workers, connections) = server::workers(sockets, threads, config.limits, problems.clone(), &drain);
+    let limits = open_files::within_limit(config.limits);
+    let (workers, connections) = server::workers(sockets, threads, limits, problems.clone(), &drain);
     let counted = connections.clone();
     metrics.connections_open(move || counted.open() as u64);
     let mut tunings: Vec<Tuning> = workers.first().map(server::Worker::tuning).into_iter().collect();

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::before::Before;
 use super::error::StartError;
 use super::listeners;
+use super::open_files;
 use super::prepared::Prepared;
 use super::profiles::{self, ShownLimits};
 use super::tasks::TaskEnd;
@@ -117,7 +118,7 @@ impl Live {
             proxy.replace(settings.clone(), profiles);
         }
         for tuning in &self.tunings {
-            tuning.set(config.limits);
+            tuning.set(open_files::within_limit(config.limits));
         }
         if let (Some(tls), Some(settings)) = (&self.tls, &config.tls) {
             tls.replace(settings);

@@ -116,11 +116,3 @@ fn problem(parse: ParseProblem) -> Problem {
         }
     }
 }
-
-/// A proxy needs two descriptors for each request; the soft limit of many systems is 1,024.
-pub(super) fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // Where it is not allowed, the old limit is enough for fewer connections.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-}

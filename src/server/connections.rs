@@ -13,6 +13,9 @@ use super::signals::Signals;
 /// each send most of a large head must not take the memory that good clients need.
 const UNFINISHED: usize = 16 * 1024 * 1024;
 
+/// How long a connection may take to begin its first request before it counts as idle, in milliseconds.
+const FRESH: u64 = 1000;
+
 /// The number of open client connections, of all listeners and all workers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Connections(Arc<Shared>);
@@ -176,10 +179,13 @@ impl Registry {
         }
     }
 
-    /// Closes those that have been idle for longest, at most `count`.
-    pub(super) fn close_idle(&self, count: usize) {
-        let mut idle: Vec<_> =
-            self.all().into_iter().filter_map(|signals| Some((signals.idle_since()?, signals))).collect();
+    /// Closes those that have been idle for longest, at most `count`. One that has just been accepted is not idle yet:
+    /// its first request may be on its way.
+    pub(super) fn close_idle(&self, count: usize, now: u64) {
+        let is_new =
+            |signals: &Signals, since: u64| signals.finished() == 0 && now.saturating_sub(since) < FRESH;
+        let idle = self.all().into_iter().filter_map(|signals| Some((signals.idle_since()?, signals)));
+        let mut idle: Vec<_> = idle.filter(|(since, signals)| !is_new(signals, *since)).collect();
         idle.sort_unstable_by_key(|(since, _)| *since);
         for (_, signals) in idle.into_iter().take(count) {
             signals.order_close_idle();

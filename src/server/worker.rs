@@ -217,7 +217,10 @@ impl Worker {
     {
         match order {
             Order::Serve(incoming, counted) => self.serve(incoming, counted, make, alive),
-            Order::CloseIdle(count) => self.registry.close_idle(count),
+            Order::CloseIdle(count) => {
+                let now = self.connections.millis(Instant::now());
+                self.registry.close_idle(count, now);
+            }
         }
     }
 

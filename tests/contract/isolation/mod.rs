@@ -6,6 +6,7 @@ mod flow_control;
 mod http2_idle;
 mod leftovers;
 mod memory;
+mod open_files;
 mod replay_memory;
 mod resets;
 mod stalls;

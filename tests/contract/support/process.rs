@@ -20,6 +20,8 @@ use super::{eventually, in_time};
 pub(crate) struct Launch {
     arguments: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
+    /// The most files that it may have open.
+    open_files: Option<u32>,
 }
 
 impl Launch {
@@ -71,9 +73,24 @@ impl Launch {
         self.variable("CXONE_TOKEN_URL", token_url).variable("CXONE_BASE_URL", base_url)
     }
 
+    /// Limits the files that the program may have open, as `ulimit -n` does.
+    #[must_use]
+    pub(crate) fn open_files(self, most: u32) -> Self {
+        Self { open_files: Some(most), ..self }
+    }
+
     /// Starts the program.
     pub(crate) fn start(&self) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cxone-proxy"))
+        let program = env!("CARGO_BIN_EXE_cxone-proxy");
+        let mut command = match self.open_files {
+            None => Command::new(program),
+            Some(most) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), program]);
+                shell
+            }
+        };
+        let mut child = command
             .args(&self.arguments)
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
