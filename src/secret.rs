@@ -1,10 +1,14 @@
 //! Text that must not be seen: cleared from memory when dropped, never printed.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::file;
@@ -13,6 +17,9 @@ use crate::file;
 /// mistake must not be loaded into memory.
 const LONGEST_FILE: u64 = 64 * 1024;
 
+/// A command that has closed its output ends at once, or soon.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
+
 /// A client secret, an access token or a refresh token.
 ///
 /// `Debug` shows nothing of it and there is no `Display`; [`Secret::reveal`] is the only access to the text,
@@ -20,7 +27,7 @@ const LONGEST_FILE: u64 = 64 * 1024;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
-/// Why a text or a file holds no usable secret. Says nothing of the text itself.
+/// Why a text, a file or a command gives no usable secret. Says nothing of the text itself.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFault {
     /// The file could not be read.
@@ -32,6 +39,12 @@ pub enum SecretFault {
     /// The file could not be read in time: a pipe without a writer, or a file system that hangs.
     #[error("it could not be read in time")]
     TooSlow,
+    /// The command could not be started.
+    #[error("it cannot be started: {}", file::why(.0))]
+    NotStarted(io::Error),
+    /// The command ended with another status than success. Says which.
+    #[error("it ended with {0}")]
+    Failed(String),
     /// The file holds bytes that are no UTF-8.
     #[error("it is not UTF-8 text")]
     NotText,
@@ -100,6 +113,53 @@ impl Secret {
     /// the process from ending.
     pub fn from_file_within(path: &Path, limit: Duration) -> Result<Self, SecretFault> {
         Self::from_bytes(&file::read_within(path, LONGEST_FILE, limit)?)
+    }
+
+    /// The secret that a command prints on its standard output, read as a file is. Its standard error is not read: it
+    /// might show the secret.
+    ///
+    /// Blocks for `limit` at most; then the command is killed.
+    pub fn from_command(command: &[String], limit: Duration) -> Result<Self, SecretFault> {
+        let (program, arguments) = command.split_first().ok_or(SecretFault::Empty)?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(SecretFault::NotStarted)?;
+        let finished = Self::output(&mut child, limit);
+        if finished.is_err() {
+            // It may have ended by itself meanwhile.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        Self::from_bytes(&finished?)
+    }
+
+    /// What a command prints, once it has ended well.
+    fn output(child: &mut Child, limit: Duration) -> Result<Zeroizing<Vec<u8>>, SecretFault> {
+        let began = Instant::now();
+        let output = child.stdout.take();
+        let (sender, receiver) = mpsc::sync_channel(1);
+        thread::Builder::new().name("command".to_owned()).spawn(move || {
+            let mut bytes = Zeroizing::new(Vec::new());
+            let read = output.map_or(Ok(0), |output| output.take(LONGEST_FILE + 1).read_to_end(&mut bytes));
+            // Nobody receives what comes too late.
+            let _ = sender.send(read.map(|_| bytes));
+        })?;
+        let bytes = receiver.recv_timeout(limit).map_err(|_| SecretFault::TooSlow)??;
+        if bytes.len() as u64 > LONGEST_FILE {
+            return Err(SecretFault::TooLarge);
+        }
+        loop {
+            match child.try_wait()? {
+                Some(status) if status.success() => return Ok(bytes),
+                Some(status) => return Err(SecretFault::Failed(status.to_string())),
+                None if began.elapsed() >= limit => return Err(SecretFault::TooSlow),
+                None => thread::sleep(BETWEEN_LOOKS),
+            }
+        }
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, SecretFault> {

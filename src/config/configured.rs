@@ -4,6 +4,7 @@
 use url::Url;
 
 use super::{
+    arguments,
     file::ProfileTable,
     layers::{Found, Layers},
     options::{self as o, Entry, Fallback, Form},
@@ -56,6 +57,7 @@ fn one(found: &Found) -> ConfiguredValue {
     let value = match entry.form {
         _ if entry.is_secret() => None,
         Form::Url => shown_url(&found.text),
+        Form::Arguments => Some(arguments::shown(&found.text)),
         Form::Text
         | Form::File
         | Form::Address

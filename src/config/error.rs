@@ -5,6 +5,7 @@
 use std::{fmt, path::PathBuf};
 
 use super::{
+    arguments,
     options::{self, Entry, Form},
     source::Source,
 };
@@ -268,6 +269,7 @@ pub(super) fn quoted(entry: &Entry, text: &str) -> Option<String> {
     const LONGEST: usize = 80;
     let visible = match entry.form {
         Form::Url => without_secrets(text),
+        Form::Arguments => arguments::shown(text),
         Form::File if is_misplaced(entry, text) => return None,
         _ if entry.is_secret() => return None,
         Form::Text

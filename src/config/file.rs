@@ -8,6 +8,7 @@ use std::{path::Path, time::Duration};
 use toml_edit::{Document, Item, Key, TableLike, Value};
 
 use super::{
+    arguments,
     error::{self, Fault},
     layers::Found,
     options::{self, Entry, Form},
@@ -228,8 +229,16 @@ fn text_of(form: Form, item: &Item) -> Result<String, (Option<String>, Invalid)>
         (Form::Switch, Value::Boolean(switch)) => Ok(switch.value().to_string()),
         (Form::List, Value::Array(array)) => joined(array, ","),
         (Form::Words, Value::Array(array)) => joined(array, " "),
-        (Form::Count { .. } | Form::List, Value::String(text)) => {
-            let wanted = if form == Form::List { "array of strings" } else { "integer" };
+        (Form::Arguments, Value::Array(array)) => {
+            let items = strings(array)?;
+            if items.iter().any(|item| arguments::is_unfit(item)) {
+                return unfit(None, "has an item with a control character".to_owned());
+            }
+            Ok(arguments::text_of(&items))
+        }
+        (Form::Count { .. } | Form::List | Form::Arguments, Value::String(text)) => {
+            let is_number = matches!(form, Form::Count { .. });
+            let wanted = if is_number { "integer" } else { "array of strings" };
             unfit(Some(text.value().clone()), format!("is a string, where an {wanted} belongs"))
         }
         (_, Value::String(text)) => Ok(text.value().clone()),
@@ -237,7 +246,7 @@ fn text_of(form: Form, item: &Item) -> Result<String, (Option<String>, Invalid)>
             let wanted = match form {
                 Form::Count { .. } => "an integer",
                 Form::Switch => "`true` or `false`",
-                Form::List => "an array of strings",
+                Form::List | Form::Arguments => "an array of strings",
                 Form::Text
                 | Form::Url
                 | Form::File
@@ -254,17 +263,17 @@ fn text_of(form: Form, item: &Item) -> Result<String, (Option<String>, Invalid)>
 }
 
 fn joined(array: &toml_edit::Array, separator: &str) -> Result<String, (Option<String>, Invalid)> {
-    let mut items = Vec::with_capacity(array.len());
-    for value in array {
-        let Some(text) = value.as_str() else {
-            return Err((None, Invalid(format!("is an array with an item of type {}", value.type_name()))));
-        };
-        if text.contains(separator) {
-            let reason =
-                format!("is an array with an item that contains `{separator}`: give each its own string");
-            return Err((None, Invalid(reason)));
-        }
-        items.push(text);
+    let items = strings(array)?;
+    if items.iter().any(|text| text.contains(separator)) {
+        let reason =
+            format!("is an array with an item that contains `{separator}`: give each its own string");
+        return Err((None, Invalid(reason)));
     }
     Ok(items.join(separator))
+}
+
+fn strings(array: &toml_edit::Array) -> Result<Vec<&str>, (Option<String>, Invalid)> {
+    let other =
+        |value: &Value| (None, Invalid(format!("is an array with an item of type {}", value.type_name())));
+    array.iter().map(|value| value.as_str().ok_or_else(|| other(value))).collect()
 }

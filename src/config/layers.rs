@@ -42,21 +42,22 @@ impl Layers {
         self.0.iter().take(last + 1).flatten().filter(move |found| found.entry == entry)
     }
 
-    /// The value of one of two options that exclude each other: the one with the stronger source. Both in
+    /// The value of one of some options that exclude each other: the one with the strongest source. Two in
     /// one source are an error, whatever the other sources set.
-    pub(super) fn stronger_of(&self, one: &Entry, other: &Entry) -> (Option<&Found>, Vec<Fault>) {
+    pub(super) fn strongest_of(&self, options: &[&Entry]) -> (Option<&Found>, Vec<Fault>) {
         let mut strongest = None;
         let mut faults = Vec::new();
         for level in &self.0 {
-            let first = level.iter().find(|found| found.entry == one);
-            let second = level.iter().find(|found| found.entry == other);
-            if let (Some(first), Some(second)) = (first, second) {
+            let set = |entry: &&Entry| level.iter().find(|found| found.entry == *entry);
+            let mut found = options.iter().filter_map(set);
+            let first = found.next();
+            if let (Some(first), Some(second)) = (first, found.next()) {
                 faults.push(Fault::Exclusive {
                     names: [first.entry.name(), second.entry.name()],
                     sources: [first.source.clone(), second.source.clone()],
                 });
             }
-            strongest = strongest.or(first).or(second);
+            strongest = strongest.or(first);
         }
         (strongest, faults)
     }

@@ -15,6 +15,7 @@
 //! values, hosts, listen, urls        text in, value out
 //! ```
 
+mod arguments;
 mod assembly;
 mod clients;
 mod configured;

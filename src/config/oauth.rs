@@ -9,6 +9,7 @@ use std::{
 use url::Url;
 
 use super::{
+    arguments,
     error::{Chosen, Fault, Missing},
     options::{self as o, Entry},
     origins,
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     invalid::Invalid,
     secret::Secret,
-    tokens::{ClientAuth, Credentials, Grant, Scopes, SecretSource, Settings},
+    tokens::{ClientAuth, Credentials, Grant, Scopes, SecretPlace, SecretSource, Settings},
     upstream::BaseUrl,
 };
 
@@ -48,24 +49,36 @@ static USERS: &[(&Entry, &[&str])] = &[
     (&o::CLIENT_ID, WITH_CLIENT),
     (&o::CLIENT_SECRET, WITH_CLIENT),
     (&o::CLIENT_SECRET_FILE, WITH_CLIENT),
+    (&o::CLIENT_SECRET_COMMAND, WITH_CLIENT),
     (&o::CLIENT_AUTH, WITH_CLIENT),
     (&o::ACCESS_KEY_ID, WITH_KEY),
     (&o::ACCESS_KEY_SECRET, WITH_KEY),
     (&o::ACCESS_KEY_SECRET_FILE, WITH_KEY),
+    (&o::ACCESS_KEY_SECRET_COMMAND, WITH_KEY),
     (&o::AREA, WITH_AREA),
     (&o::SCOPES, WITH_CLIENT),
 ];
 
-/// The options of one identifier and its secret, which is a value or a file.
-struct Trio {
+/// The options of one identifier and its secret, which is a value, a file, or what a command prints.
+struct Pair {
     id: &'static Entry,
     secret: &'static Entry,
     file: &'static Entry,
+    command: &'static Entry,
 }
 
-const CLIENT: Trio = Trio { id: &o::CLIENT_ID, secret: &o::CLIENT_SECRET, file: &o::CLIENT_SECRET_FILE };
-const KEY: Trio =
-    Trio { id: &o::ACCESS_KEY_ID, secret: &o::ACCESS_KEY_SECRET, file: &o::ACCESS_KEY_SECRET_FILE };
+const CLIENT: Pair = Pair {
+    id: &o::CLIENT_ID,
+    secret: &o::CLIENT_SECRET,
+    file: &o::CLIENT_SECRET_FILE,
+    command: &o::CLIENT_SECRET_COMMAND,
+};
+const KEY: Pair = Pair {
+    id: &o::ACCESS_KEY_ID,
+    secret: &o::ACCESS_KEY_SECRET,
+    file: &o::ACCESS_KEY_SECRET_FILE,
+    command: &o::ACCESS_KEY_SECRET_COMMAND,
+};
 
 /// Everything about tokens. `base_url` is `None` where it has a fault of its own.
 pub(super) fn oauth(
@@ -147,13 +160,13 @@ fn client_auth(validation: &mut Validation<'_>, otherwise: ClientAuth) -> Result
 
 fn credentials(
     validation: &mut Validation<'_>,
-    trio: &Trio,
+    pair: &Pair,
     chosen: &Chosen,
 ) -> Result<Credentials, Reported> {
     let id = validation
-        .optional(trio.id, values::identifier)
-        .and_then(|id| id.ok_or_else(|| validation.report(missing(trio.id, None, chosen))));
-    let secret = secret(validation, trio, chosen);
+        .optional(pair.id, values::identifier)
+        .and_then(|id| id.ok_or_else(|| validation.report(missing(pair.id, None, chosen))));
+    let secret = secret(validation, pair, chosen);
     Ok(Credentials { id: id?, secret: secret? })
 }
 
@@ -163,20 +176,26 @@ fn missing(entry: &'static Entry, instead: Option<&'static Entry>, chosen: &Chos
     Fault::Missing(Missing { entry, instead, needed_by })
 }
 
-fn secret(validation: &mut Validation<'_>, trio: &Trio, chosen: &Chosen) -> Result<SecretSource, Reported> {
+fn secret(validation: &mut Validation<'_>, pair: &Pair, chosen: &Chosen) -> Result<SecretSource, Reported> {
     let layers = validation.layers;
-    let value = validation.optional(trio.secret, values::secret);
-    let (strongest, contradictions) = layers.stronger_of(trio.secret, trio.file);
+    let value = validation.optional(pair.secret, values::secret);
+    let (strongest, contradictions) = layers.strongest_of(&[pair.secret, pair.file, pair.command]);
     if !contradictions.is_empty() {
         // The operator has to say first which of the two is meant.
         validation.faults.extend(contradictions);
         return Err(Reported);
     }
     let Some(found) = strongest else {
-        return Err(validation.report(missing(trio.secret, Some(trio.file), chosen)));
+        return Err(validation.report(missing(pair.secret, Some(pair.file), chosen)));
     };
-    if found.entry == trio.secret {
+    if found.entry == pair.secret {
         return value?.map(SecretSource::Value).ok_or(Reported);
+    }
+    if found.entry == pair.command {
+        let command = arguments::read(&found.text);
+        let at_start = values::secret_of_command(&command)
+            .map_err(|unfit| validation.report(unfit_value(found, unfit)))?;
+        return Ok(SecretSource::Read { place: SecretPlace::Command(command.into()), at_start });
     }
     let path = PathBuf::from(&found.text);
     let (at_start, is_public) =
@@ -184,7 +203,7 @@ fn secret(validation: &mut Validation<'_>, trio: &Trio, chosen: &Chosen) -> Resu
     if is_public {
         validation.warnings.push(Warning::SecretReadableByAll(path.clone()));
     }
-    Ok(SecretSource::File { path, at_start })
+    Ok(SecretSource::Read { place: SecretPlace::File(path), at_start })
 }
 
 /// The secret in the file, and whether every user of the machine can read it.
@@ -224,7 +243,7 @@ fn access_key_url(
 ) -> Result<Url, Reported> {
     let layers = validation.layers;
     let area = validation.optional(&o::AREA, values::area);
-    let (strongest, contradictions) = layers.stronger_of(&o::TOKEN_URL, &o::AREA);
+    let (strongest, contradictions) = layers.strongest_of(&[&o::TOKEN_URL, &o::AREA]);
     validation.faults.extend(contradictions);
     let Some(found) = strongest else {
         return Err(validation.report(missing(&o::AREA, Some(&o::TOKEN_URL), chosen)));

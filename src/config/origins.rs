@@ -38,7 +38,7 @@ pub(super) fn with_token_url(
 }
 
 fn base_url(layers: &Layers) -> String {
-    match layers.stronger_of(&o::BASE_URL, &o::REGION).0 {
+    match layers.strongest_of(&[&o::BASE_URL, &o::REGION]).0 {
         Some(found) if found.source != Source::Default => name_of(found),
         Some(_) | None => format!("{} (or {})", o::BASE_URL.variable, o::REGION.variable),
     }

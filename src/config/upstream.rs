@@ -45,7 +45,7 @@ pub(super) fn upstream(validation: &mut Validation<'_>) -> Result<Upstream, Repo
 fn base_url(validation: &mut Validation<'_>) -> Result<BaseUrl, Reported> {
     let of_region = validation.value(&o::REGION, |text| values::one_of(text, REGIONS)?.parse());
     let given = validation.optional(&o::BASE_URL, str::parse);
-    let (strongest, faults) = validation.layers.stronger_of(&o::BASE_URL, &o::REGION);
+    let (strongest, faults) = validation.layers.strongest_of(&[&o::BASE_URL, &o::REGION]);
     validation.faults.extend(faults);
     let is_given = strongest.is_some_and(|found| *found.entry == o::BASE_URL);
     if is_given && let Some(given) = given? { Ok(given) } else { of_region }
@@ -59,7 +59,7 @@ fn discovery(validation: &mut Validation<'_>) -> Result<Option<discovery::Settin
     if !discover? {
         return Ok(None);
     }
-    let (strongest, faults) = validation.layers.stronger_of(&o::DISCOVER, &o::BASE_URL);
+    let (strongest, faults) = validation.layers.strongest_of(&[&o::DISCOVER, &o::BASE_URL]);
     validation.faults.extend(faults);
     let is_stronger = strongest.is_some_and(|found| *found.entry == o::DISCOVER);
     Ok(if is_stronger { Some(discovery::Settings { url: url?, interval: interval? }) } else { None })

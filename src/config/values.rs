@@ -13,6 +13,7 @@ use crate::{
     file,
     invalid::Invalid,
     secret::{Secret, SecretFault},
+    tokens::COMMAND_TIME_OUT,
 };
 
 /// A year: a longer duration is a slip of the keyboard, and sums with instants stay far from overflow.
@@ -155,9 +156,29 @@ pub(super) fn secret_in_file(path: &Path) -> Result<Secret, Invalid> {
     })
 }
 
+/// Has a command print a secret. Blocks for [`COMMAND_TIME_OUT`] at most.
+pub(super) fn secret_of_command(command: &[String]) -> Result<Secret, Invalid> {
+    Secret::from_command(command, COMMAND_TIME_OUT).map_err(|fault| match fault {
+        SecretFault::TooSlow => Invalid(format!("did not end within {} s", COMMAND_TIME_OUT.as_secs())),
+        SecretFault::NotStarted(error) => Invalid(format!("cannot be started: {}", file::why(&error))),
+        SecretFault::Failed(status) => {
+            Invalid(format!("ended with {status}: run it by hand, as the user of this process"))
+        }
+        SecretFault::Empty => Invalid::because("prints nothing on its standard output"),
+        fault @ (SecretFault::Unreadable(_)
+        | SecretFault::TooLarge
+        | SecretFault::NotText
+        | SecretFault::SurroundingSpace
+        | SecretFault::ByteOrderMark
+        | SecretFault::Quoted) => unfit_secret(fault),
+    })
+}
+
 fn unfit_secret(fault: SecretFault) -> Invalid {
     match fault {
         SecretFault::Unreadable(error) => Invalid(format!("cannot be read: {}", file::why(&error))),
+        SecretFault::NotStarted(error) => Invalid(format!("cannot be started: {error}")),
+        SecretFault::Failed(status) => Invalid(format!("ended with {status}")),
         SecretFault::TooLarge => Invalid::because("is larger than 64 KiB"),
         SecretFault::TooSlow => Invalid(files::too_slow()),
         SecretFault::NotText => Invalid::because("is not valid UTF-8"),

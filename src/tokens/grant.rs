@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::credentials::{Credentials, SecretSource};
+use super::credentials::{Credentials, SecretPlace, SecretSource};
 use super::token::TokenRequest;
 use crate::cause::{self, Origins, Peer, Server};
 use crate::invalid::Invalid;
@@ -121,9 +121,14 @@ impl Grant {
     ) -> Account {
         let (client, key) = (self.client(), self.key());
         for (variable, credentials) in [("CXONE_CLIENT_SECRET", client), ("CXONE_ACCESS_KEY_SECRET", key)] {
-            if let Some(Credentials { secret: SecretSource::File { path, .. }, .. }) = credentials {
-                origins = origins.with(variable, format!("the secret in {}", path.display()));
-            }
+            let place = match credentials.map(|credentials| &credentials.secret) {
+                Some(SecretSource::Read { place: SecretPlace::File(path), .. }) => {
+                    format!("the secret in {}", path.display())
+                }
+                Some(SecretSource::Read { place, .. }) => format!("what {place} prints"),
+                Some(SecretSource::Value(_)) | None => continue,
+            };
+            origins = origins.with(variable, place);
         }
         let id = client.or(key).map(|credentials| credentials.id.clone()).unwrap_or_default();
         Account {
@@ -230,7 +235,7 @@ mod tests {
     fn an_account_names_the_file_of_a_secret_and_never_the_secret() {
         let secret = Secret::new("s3cret".to_owned());
         let client = Credentials { id: "app".to_owned(), secret: SecretSource::Value(secret.clone()) };
-        let in_file = SecretSource::File { path: "/run/key".into(), at_start: secret };
+        let in_file = SecretSource::Read { place: SecretPlace::File("/run/key".into()), at_start: secret };
         let key = Credentials { id: "KEY".to_owned(), secret: in_file };
         let grant = Grant::Password { client, auth: ClientAuth::Basic, key: key.clone() };
         let account = grant.account("https://a.example/token".to_owned(), None, Origins::default());

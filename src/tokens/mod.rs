@@ -44,7 +44,7 @@ use url::Url;
 
 pub use claims::Claims;
 pub use clock_skew::{CLOCK_HINT, ClockSkew};
-pub use credentials::{Credentials, SecretSource};
+pub use credentials::{COMMAND_TIME_OUT, Credentials, SecretPlace, SecretSource};
 pub use endpoint::{Endpoint, TokenEndpoint};
 pub use error::{Failure, NoRenewal, Reason, RequestError, Unavailable};
 pub use grant::{Account, ClientAuth, Grant, GrantType};

@@ -1,35 +1,36 @@
-//! The secret as it is now: read from its file for every token request.
+//! The secret as it is now: read from its file, or printed by its command, for every token request.
 //!
-//! A file may lie on a network file system that hangs, or be a pipe that nobody writes to. So it is read by
-//! a thread that nobody waits for at the end of the process, one at a time for each file, and for two
-//! seconds at most. Then the last good secret is used.
+//! A file may lie on a network file system that hangs, or be a pipe that nobody writes to, and a command may wait for a
+//! server. So it is read by a thread that nobody waits for at the end of the process, one at a time for each place, and
+//! for some seconds at most. Then the last good secret is used.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::credentials::SecretSource;
+use super::credentials::{COMMAND_TIME_OUT, SecretPlace, SecretSource};
 use crate::clock::Clock;
 use crate::log::{Due, Repeats};
 use crate::secret::{Secret, SecretFault};
 
 /// How long reading may take. A secret file is small and local.
 const TIME_OUT: Duration = Duration::from_secs(2);
+/// What a command has printed is good for so long: several ask for the secret of one token request.
+const GOOD_FOR: Duration = Duration::from_secs(5);
 
 /// Gives the secret of one set of credentials. `Debug` shows no secret.
 #[derive(Debug)]
 pub(super) enum SecretReader {
     Value(Secret),
-    File(SecretFile),
+    Place(PlaceReader),
 }
 
-/// A file that is read again and again.
+/// A place that is read again and again.
 #[derive(Debug)]
-pub(super) struct SecretFile {
-    path: PathBuf,
+pub(super) struct PlaceReader {
+    place: SecretPlace,
     reading: Arc<Reading>,
     used: Mutex<Used>,
     clock: Clock,
@@ -39,6 +40,8 @@ pub(super) struct SecretFile {
 #[derive(Debug)]
 struct Used {
     last_good: Secret,
+    /// When it was read, where that was for a token request.
+    read_at: Option<Instant>,
     failures: Repeats<String>,
 }
 
@@ -61,9 +64,9 @@ struct State {
 enum ReadError {
     #[error(transparent)]
     Fault(#[from] SecretFault),
-    #[error("it could not be read within two seconds")]
+    #[error("it did not give it in time")]
     TooSlow,
-    #[error("an earlier attempt to read it still hangs")]
+    #[error("an earlier attempt still hangs")]
     Hanging,
     #[error("no thread can be started to read it: {0}")]
     Thread(std::io::Error),
@@ -73,35 +76,42 @@ impl SecretReader {
     pub(super) fn new(source: SecretSource, clock: Clock) -> Self {
         match source {
             SecretSource::Value(secret) => Self::Value(secret),
-            SecretSource::File { path, at_start } => {
-                let used = Used { last_good: at_start, failures: Repeats::new() };
-                Self::File(SecretFile { path, reading: Arc::default(), used: Mutex::new(used), clock })
+            SecretSource::Read { place, at_start } => {
+                let used = Used { last_good: at_start, read_at: None, failures: Repeats::new() };
+                Self::Place(PlaceReader { place, reading: Arc::default(), used: Mutex::new(used), clock })
             }
         }
     }
 
-    /// The secret as it is now. Takes two seconds at most; where the file gives no good secret, the log says
-    /// so and the last good one is returned. Cancel safe.
+    /// The secret as it is now. Takes two seconds at most for a file and ten for a command; where it gives no good
+    /// secret, the log says so and the last good one is returned. Cancel safe.
     pub(super) async fn secret(&self) -> Secret {
         match self {
             Self::Value(secret) => secret.clone(),
-            Self::File(file) => file.secret().await,
+            Self::Place(place) => place.secret().await,
         }
     }
 }
 
-impl SecretFile {
+impl PlaceReader {
     async fn secret(&self) -> Secret {
+        if matches!(self.place, SecretPlace::Command(_)) {
+            let used = lock(&self.used);
+            if used.read_at.is_some_and(|at| at.elapsed() < GOOD_FOR) {
+                return used.last_good.clone();
+            }
+        }
         let read = self.read().await;
         let now = self.clock.now();
-        let path = self.path.display();
+        let place = &self.place;
         let mut used = lock(&self.used);
         match read {
             Ok(secret) => {
                 if used.failures.end(now.steady).is_some() {
-                    tracing::info!(%path, "the secret file {path} can be read again");
+                    tracing::info!(%place, "{place} gives a secret again");
                 }
                 used.last_good = secret;
+                used.read_at = Some(now.steady);
             }
             Err(reason) => {
                 let reason = reason.to_string();
@@ -111,10 +121,11 @@ impl SecretFile {
                         Due::Again { more, .. } => more,
                     };
                     tracing::warn!(
-                        %path,
+                        %place,
                         reason,
                         more,
-                        "the secret file {path} gives no secret ({reason}), so the last good secret is used. Check the file."
+                        "{place} gives no secret ({reason}), so the last good secret is used. {}",
+                        next_step(place)
                     );
                 }
             }
@@ -123,7 +134,11 @@ impl SecretFile {
     }
 
     async fn read(&self) -> Result<Secret, ReadError> {
-        let deadline = Instant::now() + TIME_OUT;
+        let patience = match self.place {
+            SecretPlace::File(_) => TIME_OUT,
+            SecretPlace::Command(_) => COMMAND_TIME_OUT,
+        };
+        let deadline = Instant::now() + patience;
         let earlier = {
             let mut state = lock(&self.reading.state);
             if state.in_progress {
@@ -153,9 +168,9 @@ impl SecretFile {
 
     /// The thread is not joined: the process may end while it hangs.
     fn start_thread(&self) -> std::io::Result<()> {
-        let (path, reading) = (self.path.clone(), Arc::clone(&self.reading));
+        let (place, reading) = (self.place.clone(), Arc::clone(&self.reading));
         std::thread::Builder::new().name("secret-file".to_owned()).spawn(move || {
-            let read = Secret::from_file(&path);
+            let read = place.read();
             let mut state = lock(&reading.state);
             state.read = Some(read);
             state.in_progress = false;
@@ -163,6 +178,13 @@ impl SecretFile {
             reading.finished.notify_one();
         })?;
         Ok(())
+    }
+}
+
+fn next_step(place: &SecretPlace) -> &'static str {
+    match place {
+        SecretPlace::File(_) => "Check the file.",
+        SecretPlace::Command(_) => "Run the command by hand, as the user of this process.",
     }
 }
 

@@ -2,7 +2,7 @@
 //! words out. What the refusal itself means is said by [`crate::tokens::Failure`].
 
 use crate::cause::Cause;
-use crate::tokens::{Credentials, SecretSource, Settings};
+use crate::tokens::{Credentials, SecretPlace, SecretSource, Settings};
 
 /// What looks wrong, where the cause is one that a wrong setting explains; each a sentence of its own.
 pub(super) fn suspicions(cause: &Cause, oauth: &Settings) -> Vec<String> {
@@ -45,7 +45,10 @@ fn of_pair(prefix: &str, credentials: &Credentials) -> Vec<String> {
     let id_name = format!("{prefix}_ID");
     let secret_name = match &credentials.secret {
         SecretSource::Value(_) => format!("{prefix}_SECRET"),
-        SecretSource::File { path, .. } => format!("the secret in {}", path.display()),
+        SecretSource::Read { place: SecretPlace::File(path), .. } => {
+            format!("the secret in {}", path.display())
+        }
+        SecretSource::Read { place, .. } => format!("what {place} prints"),
     };
     let secret = credentials.secret.at_start().reveal();
     let mut found = Vec::new();
@@ -175,7 +178,7 @@ mod tests {
     #[test]
     fn a_secret_out_of_a_file_is_named_by_its_file() {
         let at_start = Secret::new("two words".to_owned());
-        let secret = SecretSource::File { path: "/run/secret".into(), at_start };
+        let secret = SecretSource::Read { place: SecretPlace::File("/run/secret".into()), at_start };
         let client = Credentials { id: "app".to_owned(), secret };
         let grant = Grant::ClientCredentials { client, auth: ClientAuth::Body };
         let found = suspicions(&refused(), &oauth(grant, "https://x.example/elsewhere"));

@@ -125,6 +125,16 @@ options! {
         accepts: "the path of a readable file that holds the client secret alone (one line end after it is ignored)",
         meaning: "file holding the secret (one trailing `\\n` or `\\r\\n` is ignored, the rest as above); excludes `CXONE_CLIENT_SECRET`; read again for every token request (if it is gone or invalid by then, the last good secret is used and the log says so); reading it never blocks the proxy or its end",
     };
+    /// The command that prints the OAuth client secret.
+    CLIENT_SECRET_COMMAND = Entry {
+        variable: "CXONE_CLIENT_SECRET_COMMAND",
+        file_key: Some("oauth.client_secret_command"),
+        flag: Some("client-secret-command"),
+        default: Fallback::Described(""),
+        form: Form::Arguments,
+        accepts: "a program and its arguments, without a shell: an array of strings in the file, separated by commas elsewhere; it prints the client secret alone on its standard output within 10 s and ends with status 0",
+        meaning: "a program and its arguments that prints the secret on its standard output, for secret stores (at most 64 KiB within 10 s, read as the file is); no shell; run again for every token request, and where it fails the last good secret is used; excludes `CXONE_CLIENT_SECRET` and `CXONE_CLIENT_SECRET_FILE`",
+    };
     /// How the OAuth client proves who it is.
     CLIENT_AUTH = Entry {
         variable: "CXONE_CLIENT_AUTH",
@@ -164,6 +174,16 @@ options! {
         form: Form::File,
         accepts: "the path of a readable file that holds the access key's secret alone (one line end after it is ignored)",
         meaning: "file holding it, by the rules of the client secret's file; excludes `CXONE_ACCESS_KEY_SECRET`",
+    };
+    /// The command that prints the access key's secret.
+    ACCESS_KEY_SECRET_COMMAND = Entry {
+        variable: "CXONE_ACCESS_KEY_SECRET_COMMAND",
+        file_key: Some("oauth.access_key_secret_command"),
+        flag: Some("access-key-secret-command"),
+        default: Fallback::Described(""),
+        form: Form::Arguments,
+        accepts: "a program and its arguments, without a shell: an array of strings in the file, separated by commas elsewhere; it prints the access key's secret alone on its standard output within 10 s and ends with status 0",
+        meaning: "a program and its arguments that prints it, by the rules of the client secret's command; excludes `CXONE_ACCESS_KEY_SECRET` and `CXONE_ACCESS_KEY_SECRET_FILE`",
     };
     /// The area whose endpoint takes access keys.
     AREA = Entry {

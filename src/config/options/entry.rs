@@ -49,6 +49,8 @@ pub enum Form {
     List,
     /// Text separated by spaces; a TOML array is accepted as well.
     Words,
+    /// A program and its arguments: a TOML array, or text separated by commas.
+    Arguments,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// `true` or `false`.
@@ -109,6 +111,7 @@ impl Entry {
             Form::Address => "ADDRESS",
             Form::List => "LIST",
             Form::Words => "WORDS",
+            Form::Arguments => "COMMAND",
             Form::OneOf(_) => "WORD",
             Form::Switch => "true|false",
             Form::Duration { .. } => "DURATION",

@@ -12,7 +12,7 @@ use crate::{
     header_case::HeaderCase,
     log,
     proxy::Via,
-    tokens::{ClientAuth, Grant, Scopes, SecretSource},
+    tokens::{ClientAuth, Grant, Scopes, SecretPlace, SecretSource},
     upstream::tls::Trust,
 };
 
@@ -34,10 +34,12 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("CXONE_CLIENT_ID", "oauth.client_id", "required"),
     ("CXONE_CLIENT_SECRET", "", "required"),
     ("CXONE_CLIENT_SECRET_FILE", "oauth.client_secret_file", ""),
+    ("CXONE_CLIENT_SECRET_COMMAND", "oauth.client_secret_command", ""),
     ("CXONE_CLIENT_AUTH", "oauth.client_auth", "`body` for `client_credentials`, `basic` for `password`"),
     ("CXONE_ACCESS_KEY_ID", "oauth.access_key_id", "required for `password` and `access_key`"),
     ("CXONE_ACCESS_KEY_SECRET", "", "required for `password` and `access_key`"),
     ("CXONE_ACCESS_KEY_SECRET_FILE", "oauth.access_key_secret_file", ""),
+    ("CXONE_ACCESS_KEY_SECRET_COMMAND", "oauth.access_key_secret_command", ""),
     ("CXONE_AREA", "oauth.area", "required for `access_key` unless `oauth.token_url` is set"),
     ("CXONE_SCOPES", "oauth.scopes", "none"),
     ("CXONE_TOKEN_URL", "oauth.token_url", "`{base_url}/api/v2/oauth/token`"),
@@ -246,7 +248,9 @@ fn the_file_can_set_everything_but_the_secret() {
     assert_eq!(config.profiles[0].upstream.response_timeout, Some(Duration::from_secs(90)));
     let client = config.profiles[0].oauth.grant.client().unwrap().clone();
     assert_eq!(client.id, "in file");
-    let SecretSource::File { path: read, at_start } = client.secret else { panic!("not by file") };
+    let SecretSource::Read { place: SecretPlace::File(read), at_start } = client.secret else {
+        panic!("not by file")
+    };
     assert_eq!((read, at_start.reveal()), (path, "from file"));
     assert_eq!(config.profiles[0].oauth.scopes.names(), ["users:read", "calls:write"]);
     assert_eq!(config.profiles[0].oauth.token_url.as_str(), "https://login.example/token?tenant=1");

@@ -95,7 +95,7 @@ fn the_file_can_be_named_by_a_variable_and_the_flag_is_stronger() {
 fn the_secret_comes_from_the_stronger_source() {
     let secret = |config: Config| match &config.profiles[0].oauth.grant.client().unwrap().secret {
         SecretSource::Value(secret) => format!("value {}", secret.reveal()),
-        SecretSource::File { at_start, .. } => format!("file {}", at_start.reveal()),
+        SecretSource::Read { at_start, .. } => format!("file {}", at_start.reveal()),
     };
     let given = || Given::credentials().with_file("secret", "other\n");
     let named = given();

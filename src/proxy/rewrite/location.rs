@@ -76,7 +76,7 @@ impl Mapping<'_> {
         let slash = if rest.starts_with('/') { "" } else { "/" };
         let path = [self.local_prefix, slash, rest].concat();
         // What is left of `/v1//evil.example` would name another host by itself.
-        Some(if names_a_host(&path) { self.origin() + &path } else { path })
+        Some(if names_a_host(&path) { self.origin() + path.as_str() } else { path })
     }
 }
 

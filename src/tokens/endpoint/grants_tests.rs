@@ -4,7 +4,7 @@ use super::super::http_client::wire::{Server, text_response, token};
 use super::tests::{client, endpoint_with, pairs};
 use super::*;
 use crate::secret::Secret;
-use crate::tokens::{ClientAuth, Credentials, Grant, RefreshToken, SecretSource};
+use crate::tokens::{ClientAuth, Credentials, Grant, RefreshToken, SecretPlace, SecretSource};
 
 /// `{"tenantId":"t-1","area":"na1"}` as a JWT.
 const IDENTITY: &str = "e30.eyJ0ZW5hbnRJZCI6InQtMSIsImFyZWEiOiJuYTEifQ.c2ln";
@@ -138,7 +138,10 @@ async fn the_key_s_file_is_read_for_every_request() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("key");
     let server = Server::plain(vec![token("one"), token("two")]).await;
-    let secret = SecretSource::File { path: path.clone(), at_start: Secret::new("first".to_owned()) };
+    let secret = SecretSource::Read {
+        place: SecretPlace::File(path.clone()),
+        at_start: Secret::new("first".to_owned()),
+    };
     let key = Credentials { id: "k".to_owned(), secret };
     let endpoint = endpoint_with(&server, Grant::AccessKey { key });
     endpoint.request(TokenRequest::LogIn).await.unwrap();

@@ -13,7 +13,9 @@ use crate::cause::{ForwardProxyProblem, NameProblem, Stage};
 use crate::certificate::CertificateProblem;
 use crate::metrics::TokenObserver;
 use crate::secret::Secret;
-use crate::tokens::{ClientAuth, Credentials, Grant, RefreshToken, SecretSource, State, log_in_once, new};
+use crate::tokens::{
+    ClientAuth, Credentials, Grant, RefreshToken, SecretPlace, SecretSource, State, log_in_once, new,
+};
 
 fn settings(token_url: &str, grant: Grant) -> Settings {
     Settings {
@@ -331,7 +333,10 @@ async fn the_secret_file_is_read_for_every_request() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("secret");
     let server = Server::plain(vec![token("one"), token("two"), token("three")]).await;
-    let secret = SecretSource::File { path: path.clone(), at_start: Secret::new("first".to_owned()) };
+    let secret = SecretSource::Read {
+        place: SecretPlace::File(path.clone()),
+        at_start: Secret::new("first".to_owned()),
+    };
     let endpoint = endpoint_with(&server, by_client(Credentials { id: "app".to_owned(), secret }));
     endpoint.request(TokenRequest::LogIn).await.unwrap();
     std::fs::write(&path, "rotated\n").unwrap();

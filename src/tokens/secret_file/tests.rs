@@ -4,14 +4,17 @@ use super::*;
 
 fn reader(path: &std::path::Path) -> SecretReader {
     let at_start = Secret::new("first".to_owned());
-    SecretReader::new(SecretSource::File { path: path.to_owned(), at_start }, Clock::System)
+    SecretReader::new(
+        SecretSource::Read { place: SecretPlace::File(path.to_owned()), at_start },
+        Clock::System,
+    )
 }
 
 /// The threads that read this file now.
 fn threads(reader: &SecretReader) -> usize {
     match reader {
         SecretReader::Value(_) => 0,
-        SecretReader::File(file) => Arc::strong_count(&file.reading) - 1,
+        SecretReader::Place(place) => Arc::strong_count(&place.reading) - 1,
     }
 }
 

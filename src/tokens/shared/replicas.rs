@@ -22,7 +22,7 @@ use crate::clock::Clock;
 /// A replica that has said nothing for so long is gone.
 const GONE: Duration = Duration::from_secs(3);
 /// The key is made anew this often: the secret may have been replaced.
-const NEW_KEY: Duration = Duration::from_mins(1);
+const NEW_KEY: Duration = Duration::from_mins(10);
 /// No more replicas are remembered.
 const MOST: usize = 1000;
 

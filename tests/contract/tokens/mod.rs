@@ -12,6 +12,7 @@ mod rate_limited;
 mod refusing_paths;
 mod renewing;
 mod replaying;
+mod secret_commands;
 mod secret_files;
 mod silence;
 mod streams;
