@@ -142,7 +142,7 @@ async fn without_limits_and_429s_nothing_waits() {
     assert_eq!(
         status["pace"],
         json!({
-            "state": "unlimited", "learned_rate": null, "queue_length": 0, "paused_until": null, "budget_left": null,
+            "state": "unlimited", "learned_rate": null, "queue_length": 0, "paused_until": null, "budget_left": null, "replicas": null,
             "limits": [],
         })
     );

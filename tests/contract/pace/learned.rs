@@ -48,7 +48,7 @@ async fn a_request_whose_turn_would_come_too_late_is_refused_at_once_with_an_hon
         (429, Some("20")),
         "the API's own response"
     );
-    assert_eq!(rejected.only("Proxy-Status"), None);
+    assert_eq!(rejected.only("Proxy-Status"), Some("cxone-proxy; received-status=429"));
     let began = Instant::now();
     let refused = setup.get("/api/v2/users/me").await;
     assert_eq!(refused.status(), 429);
