@@ -32,7 +32,8 @@
 //!    connection runs as a task on the same core.
 //! 5. [`proxy::retry`] decides: pass the response on, fail, wait and send again, or renew the token and
 //!    send again.
-//! 6. `proxy/response.rs` makes the upstream's response the client's: addresses of the upstream become
+//! 6. `proxy/passed_on.rs` says of an error that the upstream has sent it, and `proxy/response.rs` makes the
+//!    upstream's response the client's: addresses of the upstream become
 //!    addresses of this proxy ([`proxy::rewrite`]). A response of the proxy's own is an
 //!    [`access::Problem`].
 //!
@@ -42,8 +43,10 @@
 //! the one task that asks for tokens. It asks `tokens::schedule`, a state machine without a clock, when
 //! and with which grant; `tokens::endpoint` sends the request and `tokens::token_response` reads the
 //! response. Where replicas share a token, `tokens::shared` stands before the endpoint: it takes what another
-//! replica has published. (Through the same store [`proxy::pace::share`] tells other replicas of pauses.) What came of it is published as one snapshot, failure like success, and each request reads
-//! that through its [`tokens::TokenSource`]. One message goes back: "this generation was rejected".
+//! replica has published. What came of it is published as one snapshot, failure like success, and each request
+//! reads that through its [`tokens::TokenSource`]. One message goes back: "this generation was rejected".
+//!
+//! Through the same store [`proxy::pace::share`] tells other replicas of pauses.
 //!
 //! # Floors
 //!

@@ -31,7 +31,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 pub use error::StartError;
-pub use runtime::on_this_thread;
+pub(crate) use runtime::on_this_thread;
 
 use crate::access::Guard;
 use crate::admin::Admin;

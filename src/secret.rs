@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::io::{self, Read as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -118,7 +120,7 @@ impl Secret {
     /// The secret that a command prints on its standard output, read as a file is. Its standard error is not read: it
     /// might show the secret.
     ///
-    /// Blocks for `limit` at most; then the command is killed.
+    /// Blocks for `limit` at most; then the command and what it has started is killed.
     pub fn from_command(command: &[String], limit: Duration) -> Result<Self, SecretFault> {
         let (program, arguments) = command.split_first().ok_or(SecretFault::Empty)?;
         let mut child = Command::new(program)
@@ -126,12 +128,14 @@ impl Secret {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            // What it starts can be killed with it.
+            .process_group(0)
             .spawn()
             .map_err(SecretFault::NotStarted)?;
         let finished = Self::output(&mut child, limit);
         if finished.is_err() {
-            // It may have ended by itself meanwhile.
-            let _ = child.kill();
+            // All of them may have ended by themselves meanwhile.
+            let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
             let _ = child.wait();
         }
         Self::from_bytes(&finished?)

@@ -1,4 +1,4 @@
-//! When the requests in flight began, on one core.
+//! The requests in flight on one core, and when they began.
 
 use tokio::time::Instant;
 
@@ -29,6 +29,11 @@ impl Begun {
         began
     }
 
+    /// How many are in flight.
+    pub(super) fn count(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
     /// When the oldest request in flight began.
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.places.iter().flatten().min().copied()
@@ -48,9 +53,9 @@ mod tests {
         let mut begun = Begun::default();
         assert_eq!(begun.oldest(), None);
         let (second, first) = (begun.begin(at(2)), begun.begin(at(1)));
-        assert_eq!(begun.oldest(), Some(at(1)));
+        assert_eq!((begun.oldest(), begun.count()), (Some(at(1)), 2));
         assert_eq!(begun.end(first), Some(at(1)));
-        assert_eq!(begun.end(first), None);
+        assert_eq!((begun.end(first), begun.count()), (None, 1));
         assert_eq!(begun.oldest(), Some(at(2)));
         assert_eq!(begun.begin(at(3)), first);
         begun.end(second);

@@ -27,7 +27,6 @@ const BUDGET_LEFT: About = About {
     name: "cxone_proxy_budget_left",
     help: "Requests that are left of the budget in its current window; no sample without a budget.",
 };
-
 const REPLICAS: About = About {
     name: "cxone_proxy_replicas",
     help: "Replicas that share a profile's pace, this one included; no sample without a shared store.",

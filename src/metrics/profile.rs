@@ -61,8 +61,7 @@ struct Core {
     /// What the proxy itself added to each request, and what the upstream took for each attempt.
     added: Spread,
     upstream: Spread,
-    in_flight: AtomicUsize,
-    /// Only its own core and the admin pages lock it.
+    /// The requests in flight. Only its own core and the admin pages lock it.
     begun: Mutex<Begun>,
     /// Of all profiles on all cores.
     all_in_flight: Arc<AtomicUsize>,
@@ -91,7 +90,6 @@ impl ProfileMetrics {
 
     /// One more request in flight since `began`, until the value is dropped.
     pub fn enter(&self, began: Instant) -> InFlight {
-        self.core.in_flight.fetch_add(1, Ordering::Relaxed);
         let total = self.core.all_in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         let place = self.core.begun().begin(began);
         InFlight { core: Arc::clone(&self.core), place, total }
@@ -191,8 +189,6 @@ impl InFlight {
     /// been looked at.
     pub fn move_to(&mut self, other: &ProfileMetrics) {
         if !Arc::ptr_eq(&self.core, &other.core) {
-            other.core.in_flight.fetch_add(1, Ordering::Relaxed);
-            self.core.in_flight.fetch_sub(1, Ordering::Relaxed);
             let began = self.core.begun().end(self.place);
             self.place = other.core.begun().begin(began.unwrap_or_else(Instant::now));
             self.core = Arc::clone(&other.core);
@@ -203,7 +199,6 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.core.begun().end(self.place);
-        self.core.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.core.all_in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -254,7 +249,6 @@ impl Profile {
             latencies: self.records_latencies.then(Latencies::new).flatten(),
             added: Spread::default(),
             upstream: Spread::default(),
-            in_flight: AtomicUsize::new(0),
             begun: Mutex::default(),
             all_in_flight: Arc::clone(&self.in_flight),
         });
@@ -276,7 +270,7 @@ impl Profile {
     }
 
     fn in_flight(&self) -> usize {
-        self.cores().iter().map(|core| core.in_flight.load(Ordering::Relaxed)).sum()
+        self.cores().iter().map(|core| core.begun().count()).sum()
     }
 
     fn oldest_in_flight(&self) -> Option<Instant> {

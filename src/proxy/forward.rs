@@ -151,7 +151,7 @@ impl Shared {
             let began = Instant::now();
             let mut attempt = attempts.template.attempt(head, &attempts.token, attempts.replay.reader());
             in_flight.attempts(&mut attempt, &base, attempts.token.generation());
-            let unanswered = Unanswered::since(began, profile, &attempts.template);
+            let unanswered = Unanswered::since(began, profile, &attempts.template, &self.drain);
             let sent = upstream.send(attempt, attempts.how).await;
             unanswered.end();
             match sent {

@@ -216,7 +216,7 @@ impl InFlight {
         let Some(due) = self.log.broke_off() else { return };
         let elapsed = self.began.steady.elapsed();
         let api = self.api.as_ref().map_or("", |base| base.authority());
-        let path = self.record.path().unwrap_or_default();
+        let path = self.record.path().unwrap_or_else(|| "(no path is kept: log.access is off)".to_owned());
         let (method, bytes, cause) = (&self.method, self.record.bytes_out, error.cause());
         tracing::warn!(
             profile = self.metrics.name(),

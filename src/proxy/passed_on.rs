@@ -11,6 +11,7 @@ use super::request::Template;
 use super::response::{PROXY_STATUS, add_received_status};
 use super::retry::{Limits, Spent};
 use super::route::Profile;
+use crate::drain::Drain;
 use crate::text::{printable_bytes, spoken};
 
 /// A client that leaves sooner has not given up: it has changed its mind.
@@ -28,7 +29,6 @@ const LOG_INS: [&str; 5] = [
 /// A request that asks for a token itself. What it is answered is about its own credentials.
 pub(super) fn is_log_in(template: &Template) -> bool {
     let path = template.path();
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
     let ends = |end: &&str| {
         path.len()
             .checked_sub(end.len())
@@ -59,11 +59,15 @@ pub(super) fn note<B>(
     }
 }
 
+/// A request as the log names it: method, path, and the API that it is for.
+fn named<'t>(profile: &Profile, template: &'t Template) -> (&'t Method, String, String) {
+    (template.method(), printable_bytes(template.path().as_bytes()), profile.api())
+}
+
 /// A 401 to a client that asked for a token itself.
 pub(super) fn log_in_refused(profile: &Profile, template: &Template) {
     let Some(due) = profile.health.met(Trouble::OwnLogIn) else { return };
-    let (method, path) = (template.method(), printable_bytes(template.path().as_bytes()));
-    let api = profile.api();
+    let (method, path, api) = named(profile, template);
     tracing::warn!(
         profile = %profile.name,
         %method,
@@ -79,8 +83,7 @@ pub(super) fn log_in_refused(profile: &Profile, template: &Template) {
 
 fn limited(profile: &Profile, attempts: &Attempts, spent: &Spent, limits: Limits) {
     let Some(due) = profile.health.met(Trouble::Limited) else { return };
-    let (method, path) = (attempts.template.method(), printable_bytes(attempts.template.path().as_bytes()));
-    let api = profile.api();
+    let (method, path, api) = named(profile, &attempts.template);
     let (retries, most) = (spent.rate_limited, limits.rate_limit_retries);
     let again = if retries == 1 { "1 retry".to_owned() } else { format!("{retries} retries") };
     let (decided, variable) = if !attempts.replay.is_replayable() {
@@ -106,16 +109,23 @@ fn limited(profile: &Profile, attempts: &Attempts, spent: &Spent, limits: Limits
     );
 }
 
-/// An attempt that waits for its response. Dropping it says that the client has left meanwhile.
+/// An attempt that waits for its response. Dropping it says that the client has left meanwhile, or that a drain has cut
+/// the request off.
 pub(super) struct Unanswered<'a> {
     profile: &'a Profile,
     template: &'a Template,
     began: Instant,
+    drain: &'a Drain,
 }
 
 impl<'a> Unanswered<'a> {
-    pub(super) fn since(began: Instant, profile: &'a Profile, template: &'a Template) -> Self {
-        Self { profile, template, began }
+    pub(super) fn since(
+        began: Instant,
+        profile: &'a Profile,
+        template: &'a Template,
+        drain: &'a Drain,
+    ) -> Self {
+        Self { profile, template, began, drain }
     }
 
     /// There is a response, or an error.
@@ -128,13 +138,11 @@ impl Drop for Unanswered<'_> {
     #[cold]
     fn drop(&mut self) {
         let waited = self.began.elapsed();
-        let Some(due) =
-            Some(waited).filter(|waited| *waited >= PATIENCE).and_then(|_| self.profile.health.unanswered())
-        else {
+        if waited < PATIENCE || self.drain.has_begun() {
             return;
-        };
-        let (method, path) = (self.template.method(), printable_bytes(self.template.path().as_bytes()));
-        let api = self.profile.api();
+        }
+        let Some(due) = self.profile.health.unanswered() else { return };
+        let (method, path, api) = named(self.profile, self.template);
         tracing::warn!(
             profile = %self.profile.name,
             %method,

@@ -70,6 +70,8 @@ impl Stub {
     /// The configuration with all requests and all token requests going here.
     pub(super) fn divert(&self, config: &Config) -> Result<Config, StartError> {
         let mut diverted = config.clone();
+        // What is shared there is for those that ask the API.
+        diverted.redis = None;
         let address = &self.address;
         for profile in &mut diverted.profiles {
             let prefix = profile.upstream.base_url.prefix();

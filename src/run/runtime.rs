@@ -5,7 +5,7 @@ use std::io;
 /// Runs a future on this thread, to its end or the first error in setting up.
 ///
 /// A thread that is still blocked then, in a name resolution or in a file system that hangs, is not waited for.
-pub fn on_this_thread<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub(crate) fn on_this_thread<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(future);
     runtime.shutdown_background();

@@ -5,6 +5,8 @@
 
 use std::fmt;
 use std::str::FromStr;
+#[cfg(test)]
+use std::sync::Arc;
 
 use super::credentials::{Credentials, SecretPlace, SecretSource};
 use super::token::TokenRequest;
@@ -138,6 +140,20 @@ impl Grant {
             origins,
             forward_proxy,
         }
+    }
+}
+
+#[cfg(test)]
+impl Account {
+    /// That of a scripted token endpoint.
+    pub(crate) fn scripted() -> Arc<Self> {
+        Arc::new(Self {
+            token_url: "https://auth.example/token".to_owned(),
+            id: "app".to_owned(),
+            holder: "client app".to_owned(),
+            origins: Origins::default(),
+            forward_proxy: None,
+        })
     }
 }
 

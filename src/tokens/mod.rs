@@ -29,7 +29,7 @@ mod refresh_task;
 mod request;
 mod schedule;
 mod scopes;
-mod secret_file;
+mod secret_reader;
 mod shared;
 mod snapshot;
 mod source;

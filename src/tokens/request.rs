@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::grant::{ClientAuth, Grant, GrantType};
 use super::redact::Redactor;
 use super::scopes::Scopes;
-use super::secret_file::SecretReader;
+use super::secret_reader::SecretReader;
 use super::token::TokenRequest;
 use crate::clock::Clock;
 use crate::secret::Secret;

@@ -208,7 +208,7 @@ options! {
         default: Fallback::Value("20000"),
         form: Form::Count { least: 1, most: 1_000_000 },
         accepts: "an integer from 1 to 1000000",
-        meaning: "the most client connections at once; beyond it idle ones are closed first, then new ones wait",
+        meaning: "the most client connections at once; beyond it idle ones are closed first, then new ones wait; fewer where the process may not have two files open for each",
     };
     /// How long the listener stays open after SIGTERM.
     DRAIN_DELAY = Entry {

@@ -227,9 +227,20 @@ impl Pace {
     /// So many replicas share what is configured from now on.
     pub(super) fn share_among(&self, number: NonZeroU32) {
         self.hears.store(true, Ordering::Relaxed);
-        if self.replicas.swap(number.get(), Ordering::Relaxed) == number.get() {
-            return;
+        if self.replicas.swap(number.get(), Ordering::Relaxed) != number.get() {
+            self.divide(number);
         }
+    }
+
+    /// There is no store any more: what is configured is for this process alone.
+    pub(super) fn share_no_more(&self) {
+        self.hears.store(false, Ordering::Relaxed);
+        if self.replicas.swap(0, Ordering::Relaxed) > 1 {
+            self.divide(NonZeroU32::MIN);
+        }
+    }
+
+    fn divide(&self, number: NonZeroU32) {
         for limit in self.paths.iter().map(|(_, limit)| limit).chain([&self.common]) {
             limit.share_among(number);
         }

@@ -27,9 +27,20 @@ struct Told {
     pauses: Vec<(String, u64)>,
 }
 
+/// A pace that is shared, until this is dropped.
+struct Sharing(Arc<Pace>);
+
+impl Drop for Sharing {
+    fn drop(&mut self) {
+        self.0.share_no_more();
+    }
+}
+
 /// Shares the pace of one profile, for as long as it is polled. Never ends. Cancel safe: dropping it closes the
-/// connection, and the others notice after three seconds that this replica has gone.
+/// connection, and the pace is this process's own again. The others notice after three seconds that this replica has gone.
 pub async fn share(pace: Arc<Pace>, mut replicas: Replicas) {
+    let sharing = Sharing(pace);
+    let pace = &sharing.0;
     let mut failures = Repeats::new();
     loop {
         let pauses = pace.own_pauses().into_iter().map(|(name, rest)| (name, millis(rest))).collect();

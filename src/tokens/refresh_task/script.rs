@@ -44,15 +44,8 @@ pub(super) struct Script {
 
 impl Default for Script {
     fn default() -> Self {
-        let account = Account {
-            token_url: "https://auth.example/token".to_owned(),
-            id: "app".to_owned(),
-            holder: "client app".to_owned(),
-            origins: crate::cause::Origins::default(),
-            forward_proxy: None,
-        };
         let scopes = "users:read".parse().unwrap();
-        Self { play: Arc::default(), scopes, account: Arc::new(account) }
+        Self { play: Arc::default(), scopes, account: Account::scripted() }
     }
 }
 

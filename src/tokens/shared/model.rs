@@ -10,7 +10,6 @@ use tokio::time::timeout;
 
 use super::store::Lease;
 use super::*;
-use crate::cause::Origins;
 
 const REPLICAS: usize = 12;
 const LIFETIME: Duration = Duration::from_mins(1);
@@ -224,15 +223,8 @@ impl TokenEndpoint for Issuer {
 
 /// Gets a token whenever its own ends soon or is rejected, and keeps the number of the one that it has in `has`.
 async fn replica(world: World, has: Arc<Mutex<Vec<usize>>>, index: usize, until: Instant) {
-    let account = Account {
-        token_url: "https://auth.example/token".to_owned(),
-        id: "app".to_owned(),
-        holder: "client app".to_owned(),
-        origins: Origins::default(),
-        forward_proxy: None,
-    };
     let scopes = "users:read".parse().unwrap();
-    let issuer = Issuer { world: world.clone(), scopes, account: Arc::new(account) };
+    let issuer = Issuer { world: world.clone(), scopes, account: Account::scripted() };
     let endpoint = SharedEndpoint::with(issuer, Some(Model(world.clone())));
     let mut had = Vec::new();
     while Instant::now() < until {

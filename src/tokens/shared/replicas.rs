@@ -90,8 +90,8 @@ impl Replicas {
         self.store.address()
     }
 
-    /// Says something to the others, which replaces what was said before, and hears them. Takes a second at most, or
-    /// three where a secret's file does not answer. Cancel safe: what was being said may not be heard.
+    /// Says something to the others, which replaces what was said before, and hears them. Takes a second at most, and
+    /// longer where a secret's file or command does not answer. Cancel safe: what was being said may not be heard.
     pub async fn exchange<T: Serialize + DeserializeOwned>(
         &mut self,
         said: T,

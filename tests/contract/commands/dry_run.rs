@@ -4,7 +4,7 @@ use cxone_simulator::{Region, Settings};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Launch, RawConnection, get, request, serve};
+use crate::support::{Launch, RawConnection, Upstream, get, request, serve};
 
 /// A dry run in front of an upstream that does not exist.
 fn dry() -> Launch {
@@ -29,6 +29,15 @@ async fn a_dry_run_answers_by_itself_and_says_so() {
     assert!(process.warning_about("dry run").is_some(), "{:?}", process.log());
     process.signal(Signal::TERM);
     assert_eq!(process.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_dry_run_shares_nothing_with_other_replicas() {
+    let store = Upstream::start().await;
+    let process = dry().flag("redis-url", format!("redis://{}", store.address())).listening().await;
+    let response = RawConnection::to(process.proxy_address()).await.fetch(get("/")).await;
+    assert_eq!(response.status(), 200, "{}", response.text());
+    assert!(store.stays_unconnected().await);
 }
 
 #[tokio::test]

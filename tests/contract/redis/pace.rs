@@ -147,3 +147,24 @@ async fn what_others_write_into_the_store_is_nobody() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_store_that_is_taken_out_leaves_the_whole_to_each() {
+    let Some(redis) = Redis::start(&[]).await else { return };
+    let files = tempfile::TempDir::new().unwrap();
+    let path = files.path().join("proxy.toml");
+    std::fs::write(&path, format!("[redis]\nurl = '{}'\n", redis.url())).unwrap();
+    let launch = |launch: crate::support::Launch| {
+        launch.flag("config", &path).flag("budget", "100/1h").flag("watch", "false")
+    };
+    let replicas = Replicas::of(2, launch).await;
+    replicas.are(2).await;
+    assert_eq!(pace(&replicas.first.proxy).await["budget_left"], 50);
+    std::fs::write(&path, "").unwrap();
+    replicas.first.proxy.signal(rustix::process::Signal::HUP);
+    eventually("the whole budget", async || {
+        let state = pace(&replicas.first.proxy).await;
+        (state["budget_left"] == 100 && state["replicas"].is_null()).then_some(())
+    })
+    .await;
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cxone_simulator::{Action, Canned, Endpoint, Fault, Script};
+use rustix::process::Signal;
 
 use crate::support::{Setup, Upstream, eventually, get, request};
 
@@ -99,4 +100,21 @@ async fn an_api_that_hangs_until_clients_leave_is_said() {
     let line = eventually("the line", async || setup.proxy.warning_about("has stopped responding")).await;
     assert_eq!(line["path"], "/slow/2");
     assert!(setup.status().await["requests"]["oldest_in_flight_seconds"].is_null());
+}
+
+#[tokio::test]
+async fn a_drain_that_cuts_requests_off_says_nothing_of_the_api() {
+    let upstream = Upstream::start().await;
+    let mut setup = upstream.setup(|launch| launch.flag("drain-timeout", "1500ms")).await;
+    let mut open = Vec::new();
+    for number in 0..4 {
+        let mut client = setup.connect().await;
+        client.send(get(&format!("/slow/{number}"))).await;
+        let mut connection = upstream.accept().await;
+        connection.request().await.unwrap();
+        open.push((client, connection));
+    }
+    setup.proxy.signal(Signal::TERM);
+    assert_eq!(setup.proxy.ended().await.code(), Some(1));
+    assert!(setup.proxy.warning_about("has stopped responding").is_none(), "{:#?}", setup.proxy.log());
 }

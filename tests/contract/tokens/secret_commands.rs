@@ -118,7 +118,7 @@ async fn a_command_that_hangs_is_killed_and_holds_nobody_up() {
     let path = script(&files, "store", &format!("echo {CLIENT_SECRET}"));
     let mut setup = Setup::launched(|launch| with_command(launch, path.to_str().unwrap())).await;
     setup.token_state("valid").await;
-    script(&files, "store", &format!("echo $$ > {}; exec sleep 100", files.path().join("pid").display()));
+    script(&files, "store", &format!("sleep 100 & echo $! > {}; wait", files.path().join("pid").display()));
     setup.proxy.signal(Signal::HUP);
     let pid = eventually("the command", async || pid(&files.path().join("pid"))).await;
     assert_eq!(setup.get("/api/v2/users/me").await.status(), 200);

@@ -169,7 +169,7 @@ impl PlaceReader {
     /// The thread is not joined: the process may end while it hangs.
     fn start_thread(&self) -> std::io::Result<()> {
         let (place, reading) = (self.place.clone(), Arc::clone(&self.reading));
-        std::thread::Builder::new().name("secret-file".to_owned()).spawn(move || {
+        std::thread::Builder::new().name("secret".to_owned()).spawn(move || {
             let read = place.read();
             let mut state = lock(&reading.state);
             state.read = Some(read);
