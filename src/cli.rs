@@ -10,12 +10,13 @@ use std::{
 };
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, error::ErrorKind, value_parser};
+use clap_complete::Shell;
 
 #[cfg(feature = "simulator")]
 use crate::commands::{region_limits::Limits, simulate};
 use crate::{
     access,
-    commands::{Command, check, ready, serve},
+    commands::{Command, check, print, ready, serve},
     config::{
         self, Flags,
         options::{self, Entry, Fallback},
@@ -81,6 +82,20 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, B
                 flags(given, READY_OPTIONS),
                 ready::Options { live: given.get_flag("live"), wait },
             ))
+        }
+        Some(("config", given)) => {
+            let print = given.subcommand_matches("print").unwrap_or(given);
+            let options = print::Options { origin: print.get_flag("origin"), json: print.get_flag("json") };
+            Ok(Command::Config(flags(print, &options::TABLE), options))
+        }
+        Some(("completions", given)) => {
+            let shell = given.get_one::<Shell>("shell").copied().unwrap_or(Shell::Bash);
+            Ok(Command::Text { what: "the script", text: texts::completions(shell, &mut command) })
+        }
+        Some(("man", given)) => {
+            texts::manual(given.get_one::<String>("command").map(String::as_str), self::command())
+                .map(|text| Command::Text { what: "the manual page", text })
+                .map_err(|why| Box::new(command.error(ErrorKind::InvalidValue, why)))
         }
         Some(("key", given)) => {
             Ok(Command::Key(given.get_one::<String>("name").cloned().unwrap_or_default()))
@@ -161,6 +176,10 @@ fn command() -> clap::Command {
                 .about("Make a key for a client, and print it with the table for the clients file")
                 .arg(Arg::new("name").value_name("NAME").required(true).value_parser(client_name).help("The client's name")),
         );
+    let command = command
+        .subcommand(config_command())
+        .subcommand(texts::completions_command())
+        .subcommand(texts::manual_command());
     #[cfg(feature = "simulator")]
     let command = command
         .subcommand(
@@ -174,6 +193,26 @@ fn command() -> clap::Command {
                 .args(args(SIMULATE_OPTIONS)),
         );
     command
+}
+
+fn config_command() -> clap::Command {
+    let print = clap::Command::new("print")
+        .about("Print every option with its value, as `serve` would use it; secrets are withheld")
+        .arg(config())
+        .args(args(&options::TABLE).map(|argument| argument.hide(true)))
+        .arg(
+            Arg::new("origin")
+                .long("origin")
+                .action(ArgAction::SetTrue)
+                .help("Say as well where each value was set: flag, variable, line of the file, or default"),
+        )
+        .arg(json().help("Write a JSON array with names, values, origins and meanings"))
+        .after_help("All options of `serve` are accepted. Nobody is asked and nothing is started.");
+    clap::Command::new("config")
+        .about("Show the configuration")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(print)
 }
 
 const EXAMPLES: &str = "\
@@ -317,6 +356,8 @@ fn flags(given: &ArgMatches, entries: &[&'static Entry]) -> Flags {
     let values = entries.iter().filter_map(|entry| Some((*entry, value(entry.variable)?))).collect();
     Flags { config: value("config"), values }
 }
+
+mod texts;
 
 #[cfg(test)]
 mod tests;

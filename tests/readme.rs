@@ -20,7 +20,8 @@ const DEPLOYED: [&str; 8] = [
     "deploy/nginx-auth.conf",
     "deploy/envoy-ext-authz.yaml",
 ];
-const COMMANDS: [&str; 7] = ["serve", "check", "token", "ready", "key", "demo", "simulate"];
+const COMMANDS: [&str; 10] =
+    ["serve", "check", "token", "ready", "key", "config", "completions", "man", "demo", "simulate"];
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -63,7 +64,9 @@ fn output(arguments: &[&str]) -> Option<String> {
 }
 
 fn is_flag_of(command: &str, flag: &str) -> bool {
-    let help = output(&[command, "--help"]).unwrap();
+    // The one command that has commands of its own.
+    let command: &[&str] = if command == "config" { &["config", "print"] } else { &[command] };
+    let help = output(&[command, &["--help"]].concat()).unwrap();
     words(&help, &['-']).any(|known| known == flag)
 }
 

@@ -15,6 +15,16 @@ pub struct ConfiguredValue {
     pub meaning: &'static str,
 }
 
+impl ConfiguredValue {
+    /// The `source` of what nobody has set.
+    pub const DEFAULT: &'static str = "default";
+
+    /// True where somebody has set it.
+    pub fn is_set(&self) -> bool {
+        self.source != Self::DEFAULT
+    }
+}
+
 /// The JSON text.
 pub(super) fn render(values: &[ConfiguredValue]) -> String {
     // Serialising texts cannot fail.

@@ -204,3 +204,33 @@ fn the_help_says_where_each_value_can_be_set() {
     let key = "[required for `password` and `access_key`] [env: CXONE_ACCESS_KEY_ID]";
     assert!(help.contains(key), "{help}");
 }
+
+#[test]
+fn config_print_takes_what_serve_takes() {
+    let Ok(Command::Config(flags, options)) = parsed("cxone-proxy config print --origin --via off") else {
+        panic!()
+    };
+    assert_eq!(flags.values, [(&options::VIA, OsString::from("off"))]);
+    assert_eq!(options, print::Options { origin: true, json: false });
+    refused("cxone-proxy config show");
+}
+
+#[test]
+fn completions_and_manual_pages_know_commands_and_options() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let Ok(Command::Text { text, .. }) = parsed(&format!("cxone-proxy completions {shell}")) else {
+            panic!("{shell}")
+        };
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("admin-listen") && text.contains("serve"), "{shell}");
+    }
+    let page = |line: &str| match parsed(line) {
+        Ok(Command::Text { text, .. }) => String::from_utf8(text).unwrap().replace('\\', ""),
+        _ => panic!("{line}"),
+    };
+    assert!(page("cxone-proxy man").contains("cxone-proxy-serve"));
+    let serve = page("cxone-proxy man serve");
+    assert!(serve.contains(".TH cxone-proxy-serve 1") && serve.contains("--admin-listen"), "{serve}");
+    let error = refused("cxone-proxy man sevre").to_string();
+    assert!(error.contains("there is no command `sevre`; accepted: serve, check"), "{error}");
+}

@@ -10,10 +10,12 @@ pub mod demo;
 mod ending;
 mod key;
 mod obtain;
+pub mod print;
 pub mod ready;
 #[cfg(feature = "simulator")]
 pub mod region_limits;
 mod reload;
+mod result;
 pub mod serve;
 mod service_manager;
 mod signals;
@@ -36,6 +38,15 @@ pub enum Command {
     Token(Flags),
     /// Asks a running proxy whether it is ready.
     Ready(Flags, ready::Options),
+    /// Shows the configuration.
+    Config(Flags, print::Options),
+    /// Writes a text that is known before anything runs, such as completions for a shell.
+    Text {
+        /// What it is, for the complaint where it cannot be written.
+        what: &'static str,
+        /// The text.
+        text: Vec<u8>,
+    },
     /// Makes a key for a client of this name.
     Key(String),
     /// Runs a simulated region with a proxy in front of it.
@@ -54,6 +65,8 @@ impl Command {
             Self::Check(flags, options) => check::run(&flags, environment, &options),
             Self::Token(flags) => token::run(&flags, environment),
             Self::Ready(flags, options) => ready::run(&flags, environment, options),
+            Self::Config(flags, options) => print::run(&flags, environment, options),
+            Self::Text { what, text } => result::write(what, &text, &mut std::io::stdout().lock()),
             Self::Key(name) => key::run(&name),
             #[cfg(feature = "simulator")]
             Self::Demo(limits, flags) => demo::run(&limits, &flags, environment),

@@ -6,6 +6,7 @@ use super::{
     complaint::{complain, misconfigured},
     ending::Ending,
     obtain::{NoToken, obtain},
+    result,
 };
 use crate::{
     config::{Environment, Flags},
@@ -19,7 +20,10 @@ pub fn run(flags: &Flags, environment: &Environment) -> Ending {
 
 fn end(obtained: Result<AccessToken, NoToken>, out: &mut impl Write) -> Ending {
     match obtained {
-        Ok(token) => print(token.text().reveal(), out),
+        Ok(token) => {
+            let line = format!("{}\n", token.text().reveal());
+            result::write("the token", line.as_bytes(), out)
+        }
         Err(NoToken::Config(error)) => misconfigured(&error),
         Err(NoToken::Unavailable(reason)) => {
             complain(&format!("no token: {reason}. {}", reason.hint()));
@@ -31,16 +35,6 @@ fn end(obtained: Result<AccessToken, NoToken>, out: &mut impl Write) -> Ending {
         }
         Err(error @ NoToken::Machine(_)) => {
             complain(&error.to_string());
-            Ending::Failed
-        }
-    }
-}
-
-fn print(token: &str, out: &mut impl Write) -> Ending {
-    match writeln!(out, "{token}").and_then(|()| out.flush()) {
-        Ok(()) => Ending::Well,
-        Err(error) => {
-            complain(&format!("the token cannot be written to standard output: {error}"));
             Ending::Failed
         }
     }

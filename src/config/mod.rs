@@ -58,6 +58,8 @@ pub use self::{
     values::positive_duration,
     warning::Warning,
 };
+/// One option, its value and where that was set.
+pub use crate::admin::ConfiguredValue;
 
 #[cfg(test)]
 mod fuzz;

@@ -3,7 +3,7 @@
 use cxone_simulator::{Action, Canned, Endpoint, Fault, Script};
 
 use super::with_region;
-use crate::support::{CLIENT_SECRET, RawConnection};
+use crate::support::{CLIENT_SECRET, Launch, RawConnection};
 
 #[tokio::test]
 async fn check_says_what_it_got() {
@@ -58,6 +58,40 @@ async fn check_tells_an_unreachable_endpoint_and_an_unusable_one_apart() {
         line.unwrap_or_else(|| panic!("no next step: {output}")).to_owned()
     };
     assert_ne!(next_step(&unusable), next_step(&unreachable));
+}
+
+#[tokio::test]
+async fn config_print_says_each_value_and_where_it_was_set_and_no_secret() {
+    let (region, launch) = with_region("config").await;
+    let launch = launch.argument("print").flag("max-wait", "5s");
+    let (status, output, log) = launch.clone().argument("--origin").run().await;
+    assert_eq!((status.code(), log.as_str()), (Some(0), ""), "{output}");
+    let line = |name: &str| {
+        let line = output.lines().find(|line| line.split("  ").next() == Some(name));
+        line.unwrap_or_else(|| panic!("no {name}: {output}"))
+    };
+    assert!(line("retry.max_wait").contains("5s") && line("retry.max_wait").ends_with("  flag --max-wait"));
+    assert!(line("oauth.client_id").ends_with("  environment variable CXONE_CLIENT_ID"));
+    assert!(line("CXONE_CLIENT_SECRET").contains("(withheld)"));
+    assert!(line("retry.replay_buffer").ends_with("  default"));
+    let (_, json, _) = launch.clone().argument("--json").run().await;
+    let values: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    assert!(values.iter().any(|own| own["name"] == "retry.max_wait" && own["value"] == "5s"), "{json}");
+    assert!(!output.contains(CLIENT_SECRET) && !json.contains(CLIENT_SECRET));
+    assert_eq!(region.token_requests(), 0, "nobody is asked");
+    let (status, output, log) = launch.flag("via", "maybe").run().await;
+    assert_eq!((status.code(), output.as_str()), (Some(2), ""));
+    assert!(log.contains("`response`, `both` or `off`"), "{log}");
+}
+
+#[tokio::test]
+async fn completions_and_manual_pages_are_printed() {
+    let (status, script, _) = Launch::of("completions").argument("bash").run().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(script.contains("--admin-listen"), "{script}");
+    let (status, page, _) = Launch::of("man").argument("check").run().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(page.contains(".TH cxone-proxy-check 1"), "{page}");
 }
 
 #[tokio::test]
