@@ -37,7 +37,8 @@ pub struct Body {
     trailers: Option<HeaderMap>,
     /// The upstream did not say how long its body is, so the proxy does not say it to the client.
     hides_length: bool,
-    in_flight: Option<InFlight>,
+    /// Apart, because the body moves from hand to hand on its way to the client.
+    in_flight: Option<Box<InFlight>>,
 }
 
 impl From<Bytes> for Body {
@@ -85,7 +86,7 @@ impl Body {
     }
 
     /// Counts the request as in flight until this body has ended.
-    pub(super) fn counted(mut self, in_flight: InFlight) -> Self {
+    pub(super) fn counted(mut self, in_flight: Box<InFlight>) -> Self {
         self.in_flight = Some(in_flight);
         self
     }

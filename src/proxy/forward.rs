@@ -53,7 +53,7 @@ impl Shared {
             return self.problem(problem, &method, None);
         };
         let origin = self.allowed_origin(&head);
-        let mut in_flight = InFlight::begin(first, &head, self.clock.now(), &self.access_log);
+        let mut in_flight = Box::new(InFlight::begin(first, &head, self.clock.now(), &self.access_log));
         if let Some(traces) = &self.settings.traces {
             in_flight.trace(traces, &head, arrival.is_secure);
         }
