@@ -39,8 +39,8 @@ impl Template {
     /// Makes a client's request ready to be sent, in place. `path` is what the upstream gets, its base URL's
     /// prefix included.
     ///
-    /// What frames the body stays in `head`: whoever sends it writes that by what the body is, and leaves what is
-    /// right already.
+    /// What frames the body stays in `head`. The upstream connection writes those fields anew from the body itself,
+    /// and leaves what is right already.
     pub(super) fn new(head: &mut Parts, path: PathAndQuery, additions: &Additions<'_>) -> Self {
         let headers = &mut head.headers;
         let found = Found::among(headers);
