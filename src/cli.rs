@@ -83,6 +83,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, B
                 ready::Options { live: given.get_flag("live"), wait },
             ))
         }
+        Some(("config", given)) if given.subcommand_matches("schema").is_some() => {
+            Ok(Command::Text { what: "the schema", text: config::schema().into_bytes() })
+        }
         Some(("config", given)) => {
             let print = given.subcommand_matches("print").unwrap_or(given);
             let options = print::Options { origin: print.get_flag("origin"), json: print.get_flag("json") };
@@ -213,6 +216,10 @@ fn config_command() -> clap::Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(print)
+        .subcommand(
+            clap::Command::new("schema")
+                .about("Print the JSON Schema of the file, for editors that complete and check it"),
+        )
 }
 
 const EXAMPLES: &str = "\

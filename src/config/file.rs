@@ -47,7 +47,7 @@ pub(super) struct RateLimitTable {
 }
 
 /// The keys of a rate limit.
-const RATE_LIMIT_KEYS: [(&str, Form); 6] = [
+pub(super) const RATE_LIMIT_KEYS: [(&str, Form); 6] = [
     ("path_prefix", Form::Text),
     ("methods", Form::List),
     ("rate", Form::Rate),
@@ -57,7 +57,7 @@ const RATE_LIMIT_KEYS: [(&str, Form); 6] = [
 ];
 
 /// The keys that a profile has for itself; true for switches.
-const PROFILE_KEYS: [(&str, bool); 7] = [
+pub(super) const PROFILE_KEYS: [(&str, bool); 7] = [
     ("name", false),
     ("host", false),
     ("path_prefix", false),

@@ -36,6 +36,7 @@ mod profiles;
 mod rate;
 mod redis;
 mod reference;
+mod schema;
 mod settings;
 mod source;
 mod spelling;
@@ -53,6 +54,7 @@ pub use self::{
     flags::Flags,
     load::{Loaded, load, load_admin, load_log},
     reference::markdown_rows,
+    schema::schema,
     settings::{Client, Config, Profile, Retry, Upstream},
     source::Source,
     values::positive_duration,
