@@ -200,3 +200,38 @@ fn java() {
         run("java", &["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"], "Client.java");
     }
 }
+
+/// The lines of docs/clients.md, as they stand there: only the address is this demo's.
+#[test]
+fn the_examples_of_the_document_run() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/clients.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let demo = Demo::start("127.0.0.1:0");
+    let directory = tempfile::tempdir().unwrap();
+    for (language, file, program, version) in [
+        ("sh", "a.sh", "sh", "-c command -v curl && command -v wget"),
+        ("python", "a.py", "python3", "-c import requests"),
+        ("js", "a.mjs", "node", "--version"),
+        ("java", "Me.java", "java", "--version"),
+        ("php", "a.php", "php", "--version"),
+        ("perl", "a.pl", "perl", "-MHTTP::Tiny -e1"),
+    ] {
+        let (_, rest) = document.split_once(&format!("```{language}\n")).unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+        let (option, value) = version.split_once(' ').unwrap_or((version, ""));
+        let found = Command::new(program)
+            .args([option, value].iter().filter(|word| !word.is_empty()))
+            .stdin(Stdio::null())
+            .output();
+        if !found.is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: {language} of docs/clients.md, since `{program} {version}` fails");
+            continue;
+        }
+        let path = directory.path().join(file);
+        assert!(example.contains("http://localhost:8080/") || example.contains("\"http://localhost:8080\""));
+        std::fs::write(&path, example.replace("http://localhost:8080", &demo.proxy)).unwrap();
+        let output = end(Command::new(program).arg(&path), "");
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && out.contains("demo-client"), "{language}: {out}{err}");
+    }
+}

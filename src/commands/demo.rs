@@ -1,7 +1,7 @@
 //! `cxone-proxy demo`: a simulated region, a proxy in front of it, and commands to try.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 
 use cxone_simulator::{Region, Settings};
@@ -27,6 +27,9 @@ pub(super) fn run(limits: &Limits, flags: &Flags, environment: &Environment) -> 
         Ok(settings) => log::start(&settings).ok(),
         Err(error) => return misconfigured(&error),
     };
+    // https://no-color.org: any value but the empty one.
+    let wants_none = environment.value("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let has_colours = io::stdout().is_terminal() && !wants_none;
     ending(on_this_thread(async {
         let mut signals = Signals::new()?;
         let mut settings = Settings::default();
@@ -48,7 +51,10 @@ pub(super) fn run(limits: &Limits, flags: &Flags, environment: &Environment) -> 
             Err(error) => return Ok(not_started(&error, &config)),
         };
         tracing::info!(region = %region.address(), "simulated region");
-        let text = introduction(&running.proxy, running.admin.as_ref(), &region.base_url(), &moved);
+        let mut text = introduction(&running.proxy, running.admin.as_ref(), &region.base_url(), &moved);
+        if has_colours {
+            text = coloured(&text);
+        }
         // A reader that has closed standard output does not want the text.
         let _ = io::stdout().lock().write_all(text.as_bytes());
         let ended = Box::pin(until_ended(running, &mut signals, config, None)).await;
@@ -134,7 +140,22 @@ fn introduction(proxy: &Bound, admin: Option<&Bound>, region: &str, moved: &[Str
     let _ = write!(
         text,
         "A simulated CXone region runs at {region},\n\
-         and cxone-proxy in front of it. Try:\n\
+         and cxone-proxy in front of it. No account is needed.\n\
+         \n"
+    );
+    if let Some(Bound::Tcp(addresses)) = admin
+        && let Some(address) = addresses.first()
+    {
+        let _ = write!(
+            text,
+            "Watch requests, token and pace in a browser:\n\
+             http://{address}/\n\
+             \n"
+        );
+    }
+    let _ = write!(
+        text,
+        "Try in another terminal:\n\
          \n\
          # who am I? without a token: the proxy attaches it\n\
          curl -i {p}/api/v2/users/me\n\
@@ -164,6 +185,16 @@ fn introduction(proxy: &Bound, admin: Option<&Bound>, region: &str, moved: &[Str
     text
 }
 
+/// The same for a terminal: what is said about a command is dim, and a page's address stands out.
+fn coloured(text: &str) -> String {
+    let line = |line: &str| match line {
+        said if said.starts_with('#') => format!("\x1b[2m{said}\x1b[0m\n"),
+        page if page.starts_with("http://") => format!("\x1b[1;36m{page}\x1b[0m\n"),
+        other => format!("{other}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
 /// An address as curl takes it.
 struct Curl<'a>(&'a Bound);
 
@@ -189,6 +220,24 @@ mod tests {
             on_free_ports(&Flags::default(), environment, |port| !taken.contains(&port));
         let value = |name: &str| environment.value(name).map(|value| value.to_str().unwrap().to_owned());
         (value("CXONE_PROXY_LISTEN"), value("CXONE_PROXY_ADMIN_LISTEN"), sentences)
+    }
+
+    #[test]
+    fn the_welcome_names_the_page_and_fits_eighty_columns() {
+        let on = |port| Bound::Tcp(vec![std::net::SocketAddr::from(([127, 0, 0, 1], port))]);
+        let text = introduction(&on(65534), Some(&on(65535)), "http://127.0.0.1:65533", &[]);
+        assert!(text.contains("\nhttp://127.0.0.1:65535/\n"), "{text}");
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        let without = introduction(&on(65534), None, "http://127.0.0.1:65533", &[]);
+        assert!(!without.contains("browser"), "{without}");
+        let coloured = coloured(&text);
+        assert!(coloured.contains("\x1b[1;36mhttp://127.0.0.1:65535/\x1b[0m\n"), "{coloured:?}");
+        assert!(coloured.contains("\x1b[2m# events as they come\x1b[0m\n"), "{coloured:?}");
+        let plain =
+            ["\x1b[1;36m", "\x1b[2m", "\x1b[0m"].iter().fold(coloured, |text, mark| text.replace(mark, ""));
+        assert_eq!(plain, text);
     }
 
     #[test]
