@@ -201,7 +201,7 @@ fn command() -> clap::Command {
 fn config_command() -> clap::Command {
     let print = clap::Command::new("print")
         .about("Print every option with its value, as `serve` would use it; secrets are withheld")
-        .arg(config())
+        .arg(config().help(format!("The configuration file, in TOML [env: {}]", options::CONFIG_VARIABLE)))
         .args(args(&options::TABLE).map(|argument| argument.hide(true)))
         .arg(
             Arg::new("origin")
