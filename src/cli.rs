@@ -83,20 +83,22 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, B
                 ready::Options { live: given.get_flag("live"), wait },
             ))
         }
-        Some(("config", given)) if given.subcommand_matches("schema").is_some() => {
-            Ok(Command::Text { what: "the schema", text: config::schema().into_bytes() })
-        }
-        Some(("config", given)) => {
-            let print = given.subcommand_matches("print").unwrap_or(given);
-            let options = print::Options { origin: print.get_flag("origin"), json: print.get_flag("json") };
-            Ok(Command::Config(flags(print, &options::TABLE), options))
-        }
+        Some(("config", given)) => match given.subcommand() {
+            Some(("print", given)) => {
+                let options =
+                    print::Options { origin: given.get_flag("origin"), json: given.get_flag("json") };
+                Ok(Command::Config(flags(given, &options::TABLE), options))
+            }
+            Some((_, _)) | None => {
+                Ok(Command::Text { what: "the schema", text: config::schema().into_bytes() })
+            }
+        },
         Some(("completions", given)) => {
             let shell = given.get_one::<Shell>("shell").copied().unwrap_or(Shell::Bash);
             Ok(Command::Text { what: "the script", text: texts::completions(shell, &mut command) })
         }
         Some(("man", given)) => {
-            texts::manual(given.get_one::<String>("command").map(String::as_str), self::command())
+            texts::manual(given.get_one::<String>("command").map(String::as_str), command.clone())
                 .map(|text| Command::Text { what: "the manual page", text })
                 .map_err(|why| Box::new(command.error(ErrorKind::InvalidValue, why)))
         }
@@ -210,7 +212,7 @@ fn config_command() -> clap::Command {
                 .help("Say as well where each value was set: flag, variable, line of the file, or default"),
         )
         .arg(json().help("Write a JSON array with names, values, origins and meanings"))
-        .after_help("All options of `serve` are accepted. Nobody is asked and nothing is started.");
+        .after_help("All options of `serve` that the file has as well are accepted. Nobody is asked and nothing is started.");
     clap::Command::new("config")
         .about("Show the configuration")
         .subcommand_required(true)

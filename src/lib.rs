@@ -86,7 +86,7 @@
 //! `access/names.rs`, `access/problem.rs`, `access/rules.rs`, `access/rules/fields.rs`, `access/rules/path.rs`,
 //! `access/target.rs`, `admin/history.rs`, `admin/page.rs`,
 //! `admin/rfc3339.rs`, `cause.rs`, `cause/hint.rs`, `cause/io_cause.rs`, `cause/origins.rs`, `cause/peer.rs`, `cause/tls_cause.rs`,
-//! `commands/check/suspicions.rs`, `config/arguments.rs`, `config/file.rs`, `config/rate.rs`, `config/spelling.rs`, `config/urls.rs`, `fields.rs`,
+//! `commands/check/suspicions.rs`, `config/arguments.rs`, `config/file.rs`, `config/rate.rs`, `config/schema.rs`, `config/spelling.rs`, `config/urls.rs`, `fields.rs`,
 //! `log/repeats.rs`, `peer.rs`, `proxy/hop_by_hop.rs`, `proxy/pace/accepted.rs`, `proxy/pace/controller.rs`,
 //! `proxy/pace/fixed.rs`, `proxy/pace/line.rs`, `proxy/pace/rate.rs`, `proxy/pace/spending.rs`,
 //! `proxy/pace/window.rs`, `proxy/request.rs`, `proxy/retry.rs`, `proxy/rewrite/cookies.rs`,

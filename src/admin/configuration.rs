@@ -25,8 +25,8 @@ impl ConfiguredValue {
     }
 }
 
-/// The JSON text.
-pub(super) fn render(values: &[ConfiguredValue]) -> String {
+/// The JSON text of all of them.
+pub fn configuration_json(values: &[ConfiguredValue]) -> String {
     // Serialising texts cannot fail.
     let mut text = serde_json::to_string_pretty(values).unwrap_or_default();
     text.push('\n');

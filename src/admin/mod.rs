@@ -37,7 +37,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 
-pub use configuration::ConfiguredValue;
+pub use configuration::{ConfiguredValue, configuration_json};
 use history::History;
 
 use crate::access::{Failures, Guard, GuardLayer, Guarded, Problem, ProblemKind};
@@ -289,7 +289,7 @@ async fn history(State(site): State<Site>, RawQuery(query): RawQuery) -> impl In
 }
 
 async fn configuration(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], configuration::render(&pages.configuration))
+    ([(CONTENT_TYPE, "application/json")], configuration_json(&pages.configuration))
 }
 
 async fn unknown(State(pages): State<Arc<Pages>>, request: Request) -> Response {

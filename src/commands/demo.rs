@@ -27,9 +27,7 @@ pub(super) fn run(limits: &Limits, flags: &Flags, environment: &Environment) -> 
         Ok(settings) => log::start(&settings).ok(),
         Err(error) => return misconfigured(&error),
     };
-    // https://no-color.org: any value but the empty one.
-    let wants_none = environment.value("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let has_colours = io::stdout().is_terminal() && !wants_none;
+    let has_colours = io::stdout().is_terminal() && !environment.no_color();
     ending(on_this_thread(async {
         let mut signals = Signals::new()?;
         let mut settings = Settings::default();

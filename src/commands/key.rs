@@ -46,4 +46,10 @@ mod tests {
         let digest = crate::access::KeyDigest::of(format!("cxk_{key}").as_bytes()).to_string();
         assert_eq!((client["name"].as_str(), client["key_sha256"].as_str()), (Some("crm"), Some(&*digest)));
     }
+
+    #[test]
+    fn a_key_that_cannot_be_written_is_a_failure() {
+        let mut full: [u8; 0] = [];
+        assert_eq!(print("a", &Key::from_chance([1; 32]), &mut full.as_mut_slice()), Ending::Failed);
+    }
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{complaint, ending::Ending, result};
-use crate::config::{self, ConfiguredValue, Environment, Flags, Loaded};
+use crate::config::{self, ConfiguredValue, Environment, Flags, Loaded, configuration_json};
 
 /// What `config print` is asked to show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,18 +22,11 @@ pub(super) fn run(flags: &Flags, environment: &Environment, options: Options) ->
             for warning in warnings {
                 complaint::complain(&format!("warning: {warning}"));
             }
-            let text =
-                if options.json { json(&config.values) } else { lines(&config.values, options.origin) };
+            let values = &config.values;
+            let text = if options.json { configuration_json(values) } else { lines(values, options.origin) };
             result::write("the configuration", text.as_bytes(), &mut io::stdout().lock())
         }
     }
-}
-
-fn json(values: &[ConfiguredValue]) -> String {
-    // Serialising texts cannot fail.
-    let mut text = serde_json::to_string_pretty(values).unwrap_or_default();
-    text.push('\n');
-    text
 }
 
 /// One line for each option, in columns.

@@ -145,7 +145,7 @@ fn parts(
         watch: watch?,
         threads: threads?.and_then(NonZeroUsize::new),
         log: log?,
-        values: configured::values(validation.layers, tables),
+        values: configured::values(validation.layers, tables, rate_limits),
         access_log: access_log?,
         redis: redis?,
         traces: elsewhere.traces,

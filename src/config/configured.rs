@@ -5,15 +5,20 @@ use url::Url;
 
 use super::{
     arguments,
-    file::ProfileTable,
+    file::{ProfileTable, RateLimitTable},
     layers::{Found, Layers},
     options::{self as o, Entry, Fallback, Form},
     source::Source,
 };
 use crate::admin::ConfiguredValue;
 
-/// The options in the order of the table, then what each profile sets for itself.
-pub(super) fn values(layers: &Layers, tables: &[ProfileTable]) -> Vec<ConfiguredValue> {
+/// The options in the order of the table, then what each profile sets for itself, then the rate limits by their
+/// number.
+pub(super) fn values(
+    layers: &Layers,
+    tables: &[ProfileTable],
+    rate_limits: &[RateLimitTable],
+) -> Vec<ConfiguredValue> {
     let is_set = |entry: &Entry| layers.source_of(entry) != Source::Default;
     // The region is only a name for an address.
     let is_needless = |entry: &Entry| *entry == o::REGION && !is_set(entry) && is_set(&o::BASE_URL);
@@ -31,7 +36,15 @@ pub(super) fn values(layers: &Layers, tables: &[ProfileTable]) -> Vec<Configured
             ..one(found)
         }))
     });
-    flat.chain(own).collect()
+    let limits = rate_limits.iter().zip(1..).flat_map(|(table, number)| {
+        table.keys.iter().map(move |(key, source, text)| ConfiguredValue {
+            name: format!("rate_limit.{number}.{key}"),
+            value: Some(text.clone()),
+            source: source.to_string(),
+            meaning: "",
+        })
+    });
+    flat.chain(own).chain(limits).collect()
 }
 
 fn flat(layers: &Layers, entry: &'static Entry) -> ConfiguredValue {
@@ -96,6 +109,28 @@ fn shown_url(text: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::config::{Environment, Flags, load};
+
+    #[test]
+    fn the_tables_of_profiles_and_rate_limits_are_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("proxy.toml");
+        let text =
+            "[[profile]]\nname = \"a\"\n\n[[rate_limit]]\npath_prefix = \"/media\"\nrate = \"150/5m\"\n";
+        std::fs::write(&file, text).unwrap();
+        let environment: Environment =
+            [("CXONE_CLIENT_ID", "a"), ("CXONE_CLIENT_SECRET", "b")].into_iter().collect();
+        let flags = Flags { config: Some(file.clone().into()), values: Vec::new() };
+        let values = load(&flags, &environment).unwrap().config.values;
+        for (name, value, line) in [
+            ("profile.a.name", "a", 2),
+            ("rate_limit.1.path_prefix", "/media", 5),
+            ("rate_limit.1.rate", "150/5m", 6),
+        ] {
+            let found = values.iter().find(|own| own.name == name).unwrap();
+            let source = format!("{}:{line}", file.display());
+            assert_eq!((found.value.as_deref(), &found.source), (Some(value), &source), "{name}");
+        }
+    }
 
     #[test]
     fn every_option_has_its_value_and_its_source_and_no_secret_is_among_them() {

@@ -37,6 +37,11 @@ impl Environment {
         self
     }
 
+    /// True where nobody wants colours (<https://no-color.org>).
+    pub fn no_color(&self) -> bool {
+        self.value("NO_COLOR").is_some()
+    }
+
     /// A variable's value; an empty one counts as not set.
     pub fn value(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())

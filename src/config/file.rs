@@ -67,6 +67,9 @@ pub(super) const PROFILE_KEYS: [(&str, bool); 7] = [
     ("rewrite_json_links", true),
 ];
 
+/// The sections of options that a profile may have for itself.
+pub(super) const PROFILE_SECTIONS: [&str; 3] = ["upstream", "oauth", "rate"];
+
 /// Reads the text of a file named `path`.
 pub(super) fn read(path: &Path, text: &str, faults: &mut Vec<Fault>) -> Contents {
     let mut reading = Reading { lines: Lines::of(path, text), found: Vec::new(), faults };
@@ -128,7 +131,7 @@ impl Reading<'_> {
                     let key = format!("profile.{name}");
                     self.faults.push(Fault::Table { key, origin, reason: format!("accepted: {wanted}") });
                 }
-                (None, _) if matches!(name, "upstream" | "oauth" | "rate") => {
+                (None, _) if PROFILE_SECTIONS.contains(&name) => {
                     self.item(name.to_owned(), origin, item);
                 }
                 (None, _) => {

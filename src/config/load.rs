@@ -48,7 +48,7 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
     let mut warnings = Vec::new();
     let (forward_proxy, names) = forward_proxy::read(environment, &mut faults, &mut warnings);
     let traces = traces::read(environment, &mut faults);
-    let elsewhere = Elsewhere { forward_proxy, traces, no_color: no_color(environment) };
+    let elsewhere = Elsewhere { forward_proxy, traces, no_color: environment.no_color() };
     let mut validation = Validation::new(&layers, faults);
     validation.warnings = warnings;
     validation.forward_proxy_names = names;
@@ -69,7 +69,7 @@ pub fn load_log(flags: &Flags, environment: &Environment) -> Result<log::Setting
         Vec::new(),
         layers::defaults(),
     ]);
-    assembly::log_alone(Validation::new(&layers, faults), no_color(environment))
+    assembly::log_alone(Validation::new(&layers, faults), environment.no_color())
 }
 
 /// Where the admin pages are, for the command that asks them; `None` where they are off. The whole file is
@@ -83,11 +83,6 @@ pub fn load_admin(flags: &Flags, environment: &Environment) -> Result<Option<Lis
         layers::defaults(),
     ]);
     assembly::admin_alone(Validation::new(&layers, faults))
-}
-
-/// True where `NO_COLOR` is set and not empty (<https://no-color.org>).
-fn no_color(environment: &Environment) -> bool {
-    environment.value("NO_COLOR").is_some()
 }
 
 fn read_file(flags: &Flags, environment: &Environment, faults: &mut Vec<Fault>) -> Contents {

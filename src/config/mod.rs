@@ -60,8 +60,8 @@ pub use self::{
     values::positive_duration,
     warning::Warning,
 };
-/// One option, its value and where that was set.
-pub use crate::admin::ConfiguredValue;
+/// What shows a configuration to a person.
+pub use crate::admin::{ConfiguredValue, configuration_json};
 
 #[cfg(test)]
 mod fuzz;

@@ -1,18 +1,15 @@
 //! The JSON Schema of the configuration file, for editors that complete and check it (Taplo, Even Better TOML).
 //!
-//! It says which keys there are and of which type. The values themselves are judged by the program alone.
+//! It says which keys there are and of which type. The values themselves are judged by the program alone. Pure.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    file::{PROFILE_KEYS, RATE_LIMIT_KEYS},
+    file::{PROFILE_KEYS, PROFILE_SECTIONS, RATE_LIMIT_KEYS},
     options::{Entry, Fallback, Form, TABLE},
 };
-
-/// The sections that a profile may have for itself.
-const OF_PROFILES: [&str; 3] = ["upstream", "oauth", "rate"];
 
 /// The schema (draft 2020-12), with a newline at its end.
 pub fn schema() -> String {
@@ -52,7 +49,7 @@ fn profile() -> Map<String, Value> {
         let form = if *is_switch { Form::Switch } else { Form::Text };
         ((*name).to_owned(), kind(form).into())
     });
-    let sections = OF_PROFILES.iter().map(|name| ((*name).to_owned(), defined(name)));
+    let sections = PROFILE_SECTIONS.iter().map(|name| ((*name).to_owned(), defined(name)));
     object(&own.chain(sections).collect(), &["name"])
 }
 

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::admin::ConfiguredValue;
+
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -29,7 +31,7 @@ impl fmt::Display for Source {
             Self::Flag(flag) => write!(f, "flag --{flag}"),
             Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Self::Default => f.write_str("default"),
+            Self::Default => f.write_str(ConfiguredValue::DEFAULT),
         }
     }
 }
